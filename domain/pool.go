@@ -1,0 +1,72 @@
+package domain
+
+// PoolStatementReceived records what a pool says it owes an account for an
+// earning period, in the one normal form that every pool is brought into. A
+// later one for the same account and period is the pool's correction.
+type PoolStatementReceived struct {
+	Pool     PoolID   `json:"pool"`
+	Account  string   `json:"account"`
+	Interval Interval `json:"interval"` // the earning period, in the pool's own day
+	Subsidy  Satoshi  `json:"subsidy_satoshi"`
+	Fees     Satoshi  `json:"fees_satoshi"`
+	PoolFee  Satoshi  `json:"pool_fee_satoshi"` // positive: what the pool keeps
+	Other    Satoshi  `json:"other_satoshi"`
+	Net      Satoshi  `json:"net_satoshi"`
+	// Hashrate is the average hashes per second that the pool credits.
+	Hashrate Int128 `json:"hashrate_hashes_per_second"`
+	Complete bool   `json:"complete"` // false: the earning period was not over
+	Origin   Origin `json:"origin"`
+}
+
+// PayoutReceived records bitcoin that arrived for an account.
+type PayoutReceived struct {
+	Pool        PoolID  `json:"pool"`
+	Account     string  `json:"account"`
+	Transaction string  `json:"transaction"`
+	Address     string  `json:"address"`
+	At          Instant `json:"at"`
+	Amount      Satoshi `json:"amount_satoshi"`
+	Origin      Origin  `json:"origin"`
+}
+
+// BridgeCause names a line between what was expected and what arrived.
+type BridgeCause string
+
+// The causes, in the order in which a bridge lists them. Expected − Received
+// equals the sum of all lines.
+const (
+	CauseUncredited BridgeCause = "work-not-credited"       // accepted difficulty that the statement does not pay for
+	CauseFees       BridgeCause = "fee-window"              // fees per block: expected against paid
+	CausePoolFee    BridgeCause = "pool-fee"                // fee kept: agreed against taken
+	CauseOther      BridgeCause = "bonus-or-other"          // credits and debits beside the work
+	CauseUnpaid     BridgeCause = "stated-but-not-received" // unpaid balance
+	CauseRounding   BridgeCause = "rounding"                // the pool's arithmetic, below one satoshi per part
+)
+
+// BridgeLine is one named part of the difference.
+type BridgeLine struct {
+	Cause   BridgeCause `json:"cause"`
+	Satoshi Satoshi     `json:"satoshi"`
+}
+
+// Reconciliation compares, for one account and earning period, own work with
+// the pool's statement and with what arrived.
+type Reconciliation struct {
+	Pool     PoolID          `json:"pool"`
+	Account  string          `json:"account"`
+	Interval Interval        `json:"interval"`
+	Shares   ShareDifficulty `json:"own_share_difficulty"`
+	Expected Satoshi         `json:"expected_satoshi"` // net of the agreed pool fee
+	Stated   Satoshi         `json:"stated_satoshi"`
+	Received Satoshi         `json:"received_satoshi"`
+	// Lines sum to Expected − Received.
+	Lines   []BridgeLine `json:"lines"`
+	Finding string       `json:"finding,omitempty"` // what a person should look at, in words
+}
+
+// PayoutReconciled records a reconciliation drawn at a position.
+type PayoutReconciled struct {
+	Site SiteID   `json:"site"`
+	AsOf Position `json:"as_of"`
+	Reconciliation
+}
