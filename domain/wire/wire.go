@@ -1,0 +1,189 @@
+// Package wire writes events as bytes and reads them back.
+//
+// Every form has a name such as "power.priced/1" that is frozen once released:
+// a change of form is a new number, and the old number stays readable for
+// ever. Business events are canonical JSON: the fields in the order of their
+// declaration, no white space, decimals and 128-bit integers as strings. A
+// batch of readings is columns of integers (see readings.go). The same event
+// is the same bytes on every machine and in every build: no general-purpose
+// compressor is involved, so a retry after an upgrade is still the same event.
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"wattbook/domain"
+	"wattbook/domain/eventlog"
+)
+
+// The wire names. A name is never reused and never changed.
+const (
+	SiteRegistered        = "site.registered/1"
+	DeviceRegistered      = "device.registered/1"
+	DeviceReplaced        = "device.replaced/1"
+	ReadingsRecorded      = "readings.recorded/1"
+	ObservationRejected   = "observation.rejected/1"
+	FactConflicted        = "fact.conflicted/1"
+	PowerPriced           = "power.priced/1"
+	BitcoinPriced         = "bitcoin.priced/1"
+	DifficultyAdjusted    = "difficulty.adjusted/1"
+	BlockFeesPublished    = "block-fees.published/1"
+	GPUAllocationStarted  = "gpu-allocation.started/1"
+	GPUAllocationEnded    = "gpu-allocation.ended/1"
+	ContractSigned        = "contract.signed/1"
+	AllocationDecided     = "allocation.decided/1"
+	PoolStatementReceived = "pool-statement.received/1"
+	PayoutReceived        = "payout.received/1"
+	PeriodClosed          = "period.closed/1"
+	InvoiceIssued         = "invoice.issued/1"
+	PayoutReconciled      = "payout.reconciled/1"
+)
+
+// ErrUnknownType means that the log holds an event of a form that this build
+// does not know: it was written by a newer one.
+var ErrUnknownType = errors.New("event type is not known to this version")
+
+// Encode returns the wire name and the canonical bytes of e.
+func Encode(e domain.Event) (name string, payload []byte, err error) {
+	switch e := e.(type) {
+	case domain.ReadingsRecorded:
+		payload, err = encodeReadings(e)
+		return ReadingsRecorded, payload, err
+	case domain.SiteRegistered:
+		name = SiteRegistered
+	case domain.DeviceRegistered:
+		name = DeviceRegistered
+	case domain.DeviceReplaced:
+		name = DeviceReplaced
+	case domain.ObservationRejected:
+		name = ObservationRejected
+	case domain.FactConflicted:
+		name = FactConflicted
+	case domain.PowerPriced:
+		name = PowerPriced
+	case domain.BitcoinPriced:
+		name = BitcoinPriced
+	case domain.DifficultyAdjusted:
+		name = DifficultyAdjusted
+	case domain.BlockFeesPublished:
+		name = BlockFeesPublished
+	case domain.GPUAllocationStarted:
+		name = GPUAllocationStarted
+	case domain.GPUAllocationEnded:
+		name = GPUAllocationEnded
+	case domain.ContractSigned:
+		name = ContractSigned
+	case domain.AllocationDecided:
+		name = AllocationDecided
+	case domain.PoolStatementReceived:
+		name = PoolStatementReceived
+	case domain.PayoutReceived:
+		name = PayoutReceived
+	case domain.PeriodClosed:
+		name = PeriodClosed
+	case domain.InvoiceIssued:
+		name = InvoiceIssued
+	case domain.PayoutReconciled:
+		name = PayoutReconciled
+	default:
+		return "", nil, fmt.Errorf("encode %T: %w", e, ErrUnknownType)
+	}
+	payload, err = encodeJSON(e)
+	return name, payload, err
+}
+
+// Decode reads the event of the wire name from its bytes. Bytes that Encode
+// did not write are an error, never a panic. Raising an old form to today's
+// happens here and nowhere else.
+func Decode(name string, payload []byte) (domain.Event, error) {
+	switch name {
+	case ReadingsRecorded:
+		return decodeReadings(payload)
+	case SiteRegistered:
+		return decodeJSON[domain.SiteRegistered](name, payload)
+	case DeviceRegistered:
+		return decodeJSON[domain.DeviceRegistered](name, payload)
+	case DeviceReplaced:
+		return decodeJSON[domain.DeviceReplaced](name, payload)
+	case ObservationRejected:
+		return decodeJSON[domain.ObservationRejected](name, payload)
+	case FactConflicted:
+		return decodeJSON[domain.FactConflicted](name, payload)
+	case PowerPriced:
+		return decodeJSON[domain.PowerPriced](name, payload)
+	case BitcoinPriced:
+		return decodeJSON[domain.BitcoinPriced](name, payload)
+	case DifficultyAdjusted:
+		return decodeJSON[domain.DifficultyAdjusted](name, payload)
+	case BlockFeesPublished:
+		return decodeJSON[domain.BlockFeesPublished](name, payload)
+	case GPUAllocationStarted:
+		return decodeJSON[domain.GPUAllocationStarted](name, payload)
+	case GPUAllocationEnded:
+		return decodeJSON[domain.GPUAllocationEnded](name, payload)
+	case ContractSigned:
+		return decodeJSON[domain.ContractSigned](name, payload)
+	case AllocationDecided:
+		return decodeJSON[domain.AllocationDecided](name, payload)
+	case PoolStatementReceived:
+		return decodeJSON[domain.PoolStatementReceived](name, payload)
+	case PayoutReceived:
+		return decodeJSON[domain.PayoutReceived](name, payload)
+	case PeriodClosed:
+		return decodeJSON[domain.PeriodClosed](name, payload)
+	case InvoiceIssued:
+		return decodeJSON[domain.InvoiceIssued](name, payload)
+	case PayoutReconciled:
+		return decodeJSON[domain.PayoutReconciled](name, payload)
+	}
+	return nil, fmt.Errorf("decode %s: %w", name, ErrUnknownType)
+}
+
+// Draft returns e as an event that a log can record.
+func Draft(id domain.EventID, e domain.Event, metadata eventlog.Metadata) (eventlog.Draft, error) {
+	name, payload, err := Encode(e)
+	return eventlog.Draft{ID: id, Type: name, Payload: payload, Metadata: metadata}, err
+}
+
+// Open decodes a record of the log. Bytes that do not decode are a
+// *eventlog.CorruptError; an unknown type is [ErrUnknownType].
+func Open(r eventlog.Record) (domain.Recorded, error) {
+	e, err := Decode(r.Type, r.Payload)
+	if errors.Is(err, ErrUnknownType) {
+		return domain.Recorded{}, fmt.Errorf("event at position %d: %w", r.Position, err)
+	}
+	if err != nil {
+		return domain.Recorded{}, &eventlog.CorruptError{Place: fmt.Sprintf("event at position %d", r.Position), Err: err}
+	}
+	return domain.Recorded{
+		Position: r.Position, ID: r.ID, Stream: string(r.Stream), Revision: uint64(r.Revision),
+		RecordedAt: r.RecordedAt, Event: e,
+	}, nil
+}
+
+func encodeJSON(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, fmt.Errorf("encode %T: %w", v, err)
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+func decodeJSON[E domain.Event](name string, payload []byte) (domain.Event, error) {
+	var e E
+	dec := json.NewDecoder(bytes.NewReader(payload))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&e); err != nil {
+		return nil, fmt.Errorf("decode %s: %w", name, err)
+	}
+	if _, err := dec.Token(); err != io.EOF {
+		return nil, fmt.Errorf("decode %s: more bytes after the event", name)
+	}
+	return e, nil
+}
