@@ -1,0 +1,158 @@
+// Package evidence keeps the raw bytes that sources received, by their digest.
+//
+// Blobs are compressed and kept in a database of their own beside the log:
+// they may be dropped by age without touching a single event, since an event
+// holds the digest, and whoever still has the bytes can show that they are the
+// ones. A blob is durable before the event that names it is appended.
+package evidence
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"syscall"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/klauspost/compress/zstd"
+
+	"wattbook/domain"
+)
+
+// BlobLimit is the greatest size of a blob: 64 MiB, the size of a large
+// imported file.
+const BlobLimit = 64 << 20
+
+var (
+	// ErrNotKept means that no bytes of the digest are kept, or not any more.
+	ErrNotKept = errors.New("no bytes of this digest are kept")
+	// ErrInUse means that another process has the folder open.
+	ErrInUse = errors.New("is in use by another process")
+)
+
+// Store is a folder of blobs. It is safe for concurrent use.
+type Store struct {
+	db   *pebble.DB
+	pack *zstd.Encoder
+	open *zstd.Decoder
+}
+
+// Open opens the store in dir, which is created if it does not exist.
+func Open(dir string, logger *slog.Logger) (*Store, error) {
+	o := &pebble.Options{
+		FormatMajorVersion: pebble.FormatWALSyncChunks,
+		Logger:             quiet{logger},
+		MemTableSize:       16 << 20,
+	}
+	for i := range o.Levels {
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
+	}
+	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionNone }) // blobs are compressed already
+	db, err := pebble.Open(dir, o)
+	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) {
+		return nil, fmt.Errorf("open evidence: %s %w; stop it first", dir, ErrInUse)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open evidence %s: %w", dir, err)
+	}
+	pack, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2))
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	unpack, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(2*BlobLimit))
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return &Store{db: db, pack: pack, open: unpack}, nil
+}
+
+// Put keeps the blobs and returns their digests, in order, once they are
+// durable. The digest of an empty blob is zero: there is nothing to keep.
+func (s *Store) Put(ctx context.Context, blobs ...[]byte) ([]domain.Digest, error) {
+	digests := make([]domain.Digest, len(blobs))
+	batch := s.db.NewBatch()
+	defer batch.Close()
+	for i, b := range blobs {
+		if len(b) == 0 {
+			continue
+		}
+		if len(b) > BlobLimit {
+			return nil, fmt.Errorf("keep evidence: %d bytes, limit %d", len(b), BlobLimit)
+		}
+		digests[i] = domain.DigestOf(b)
+		_, closer, err := s.db.Get(digests[i][:])
+		if err == nil {
+			if err := closer.Close(); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		if !errors.Is(err, pebble.ErrNotFound) {
+			return nil, fmt.Errorf("keep evidence %s: %w", digests[i].Short(), err)
+		}
+		if err := batch.Set(digests[i][:], s.pack.EncodeAll(b, nil), nil); err != nil {
+			return nil, fmt.Errorf("keep evidence %s: %w", digests[i].Short(), err)
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if batch.Empty() {
+		return digests, nil
+	}
+	return digests, s.commit(batch)
+}
+
+// commit syncs the batch. Pebble calls its logger's Fatalf, which panics here,
+// when its commit pipeline fails (a full disk, a disk that went away).
+func (s *Store) commit(batch *pebble.Batch) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			f, ok := p.(fatal)
+			if !ok {
+				panic(p)
+			}
+			err = fmt.Errorf("keep evidence: %w", f)
+		}
+	}()
+	return batch.Commit(pebble.Sync)
+}
+
+// Get returns the bytes of a digest, checked against it. It returns an error
+// that wraps [ErrNotKept] if they are not there.
+func (s *Store) Get(_ context.Context, digest domain.Digest) ([]byte, error) {
+	v, closer, err := s.db.Get(digest[:])
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil, fmt.Errorf("evidence %s: %w", digest, ErrNotKept)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("evidence %s: %w", digest, err)
+	}
+	b, err := s.open.DecodeAll(v, nil)
+	if err = errors.Join(err, closer.Close()); err != nil {
+		return nil, fmt.Errorf("evidence %s: %w", digest, err)
+	}
+	if got := domain.DigestOf(b); got != digest {
+		return nil, fmt.Errorf("evidence %s is damaged: its bytes have digest %s", digest, got)
+	}
+	return b, nil
+}
+
+// Close closes the store.
+func (s *Store) Close() error {
+	s.open.Close()
+	return errors.Join(s.pack.Close(), s.db.Close())
+}
+
+// fatal is what Pebble gave up with.
+type fatal string
+
+func (f fatal) Error() string { return string(f) }
+
+// quiet passes Pebble's words on.
+type quiet struct{ log *slog.Logger }
+
+func (q quiet) Infof(format string, args ...any)  { q.log.Debug(fmt.Sprintf(format, args...)) }
+func (q quiet) Errorf(format string, args ...any) { q.log.Error(fmt.Sprintf(format, args...)) }
+func (q quiet) Fatalf(format string, args ...any) { panic(fatal(fmt.Sprintf(format, args...))) }

@@ -1,0 +1,157 @@
+package ingest
+
+import (
+	"fmt"
+
+	"wattbook/domain"
+	"wattbook/domain/eventlog"
+	"wattbook/domain/wire"
+)
+
+// identity says what a fact is about and what it says of it, so that the same
+// fact is recognised whoever brings it, and another value for it is noticed.
+type identity struct {
+	about string
+	says  string
+}
+
+// restated says how a fact may change after it is on record.
+type restated uint8
+
+const (
+	never     restated = iota // another value is a conflict
+	onRequest                 // another value counts if its source says that it corrects
+	always                    // a later value replaces the earlier one by its nature
+)
+
+// describe returns the stream that a fact belongs to, what it is about and
+// how it may be restated. A price series is about each of its intervals.
+func describe(e domain.Event) (stream eventlog.Stream, ids []identity, how restated, err error) {
+	_, payload, err := wire.Encode(withOrigin(e, domain.Origin{})) // all of it but where it comes from
+	if err != nil {
+		return "", nil, never, err
+	}
+	one := func(about ...any) []identity { return []identity{{fmt.Sprintln(about...), string(payload)}} }
+	if stream, ids, how, err = about(e, one); err != nil {
+		return "", nil, never, err
+	}
+	return stream, ids, how, stream.Check()
+}
+
+// about is describe for one kind of fact after the other, which it also
+// checks. One makes the identity of a fact that is told whole.
+func about(e domain.Event, one func(about ...any) []identity) (eventlog.Stream, []identity, restated, error) {
+	switch e := e.(type) {
+	case domain.SiteRegistered:
+		return stream2("site", e.Site), one("site", e.Site), always, nil
+	case domain.DeviceRegistered:
+		return stream2("site", e.Site), one("device", e.Site, e.Device), always, e.Validate()
+	case domain.DeviceReplaced:
+		return stream2("site", e.Site), one("exchange", e.Site, e.Device, e.Channel, e.At), never, nil
+	case domain.ContractSigned:
+		return stream2("contract", e.Contract), one("contract", e.Contract, e.Version), never, e.Validate()
+	case domain.PowerPriced:
+		return stream2("power_price", e.Node), priced(e.Series, "power", e.Node, e.Currency), onRequest, e.Series.Validate()
+	case domain.BitcoinPriced:
+		return stream2("bitcoin_price", e.Currency), priced(e.Series, "bitcoin", e.Currency), onRequest, e.Series.Validate()
+	case domain.DifficultyAdjusted:
+		if _, err := e.Bits.Target(); err != nil {
+			return "", nil, never, err
+		}
+		return "bitcoin-difficulty", one("difficulty", e.Height), never, nil
+	case domain.BlockFeesPublished:
+		if !e.Interval.Valid() || e.Blocks < 0 || e.Fees < 0 {
+			return "", nil, never, fmt.Errorf("block fees of %s: %d blocks, %d sat", e.Interval, e.Blocks, e.Fees)
+		}
+		return "bitcoin-block_fees", one("block fees", e.Interval), never, nil
+	case domain.GPUAllocationStarted:
+		if e.GPUs < 1 {
+			return "", nil, never, fmt.Errorf("allocation %s has %d GPUs", e.Allocation, e.GPUs)
+		}
+		return stream2("gpu_allocation", e.Site), one("allocation", e.Site, e.Allocation, "start"), never, nil
+	case domain.GPUAllocationEnded:
+		return stream2("gpu_allocation", e.Site), one("allocation", e.Site, e.Allocation, "end"), never, nil
+	case domain.PoolStatementReceived:
+		if !e.Interval.Valid() {
+			return "", nil, never, fmt.Errorf("pool statement for %s", e.Interval)
+		}
+		return stream2("pool", fmt.Sprintf("%s.%s", e.Pool, e.Account)), one("statement", e.Pool, e.Account, e.Interval.Start), always, nil
+	case domain.PayoutReceived:
+		if e.Amount <= 0 {
+			return "", nil, never, fmt.Errorf("payout %s of %d sat", e.Transaction, e.Amount)
+		}
+		return stream2("pool", fmt.Sprintf("%s.%s", e.Pool, e.Account)), one("payout", e.Transaction, e.Address), never, nil
+	}
+	return "", nil, never, fmt.Errorf("%T is not a fact that a source may bring", e)
+}
+
+func stream2[S ~string](category string, id S) eventlog.Stream {
+	return eventlog.Stream(category + "-" + string(id))
+}
+
+func errOr(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+func priced(s domain.PriceSeries, about ...any) []identity {
+	ids := make([]identity, len(s.Prices))
+	for i, p := range s.Prices {
+		start := s.Start.Add(s.Step * domain.Duration(i))
+		ids[i] = identity{fmt.Sprintln(append(about[:len(about):len(about)], start, s.Step)...), p.String()}
+	}
+	return ids
+}
+
+// cut returns the part of a priced event that covers intervals [from, to) of
+// its series; other facts have one part.
+func cut(e domain.Event, from, to int, corrects bool) domain.Event {
+	part := func(s domain.PriceSeries) domain.PriceSeries {
+		return domain.PriceSeries{Start: s.Start.Add(s.Step * domain.Duration(from)), Step: s.Step, Prices: s.Prices[from:to]}
+	}
+	switch e := e.(type) {
+	case domain.PowerPriced:
+		e.Series, e.Corrects = part(e.Series), corrects
+		return e
+	case domain.BitcoinPriced:
+		e.Series, e.Corrects = part(e.Series), corrects
+		return e
+	}
+	return e
+}
+
+// withOrigin returns the fact with its origin set, where it has one.
+func withOrigin(e domain.Event, o domain.Origin) domain.Event {
+	switch e := e.(type) {
+	case domain.DeviceReplaced:
+		e.Origin = o
+		return e
+	case domain.PowerPriced:
+		e.Origin = o
+		return e
+	case domain.BitcoinPriced:
+		e.Origin = o
+		return e
+	case domain.DifficultyAdjusted:
+		e.Origin = o
+		return e
+	case domain.BlockFeesPublished:
+		e.Origin = o
+		return e
+	case domain.GPUAllocationStarted:
+		e.Origin = o
+		return e
+	case domain.GPUAllocationEnded:
+		e.Origin = o
+		return e
+	case domain.PoolStatementReceived:
+		e.Origin = o
+		return e
+	case domain.PayoutReceived:
+		e.Origin = o
+		return e
+	}
+	return e
+}
