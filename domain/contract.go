@@ -1,6 +1,9 @@
 package domain
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Party is a seller or a buyer as documents name it.
 type Party struct {
@@ -26,6 +29,7 @@ type ContractSigned struct {
 	Version     int64      `json:"version"`
 	Seller      Party      `json:"seller"`
 	Buyer       Party      `json:"buyer"`
+	Series      string     `json:"series"` // of the seller's invoice numbers: "CB" gives CB-2026-000001
 	Currency    Currency   `json:"currency"`
 	Zone        string     `json:"zone"` // IANA name of the zone whose months are billed
 	Start       Instant    `json:"start"`
@@ -81,6 +85,8 @@ func (c ContractSigned) Validate() error {
 		return fail("%v", err)
 	}
 	switch {
+	case c.Series == "" || strings.Trim(c.Series, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") != "":
+		return fail("series %q; invoice numbers start with capital letters and digits", c.Series)
 	case c.Version < 1:
 		return fail("version %d; versions count from 1", c.Version)
 	case c.End != 0 && c.End <= c.Start:

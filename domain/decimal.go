@@ -219,12 +219,12 @@ func (a Decimal) Rat() *big.Rat {
 // String writes a in plain notation without trailing zeros after the point:
 // the same number is always the same text.
 func (a Decimal) String() string {
+	if a.IsZero() {
+		return "0"
+	}
 	s := a.d.Text('f')
 	if strings.Contains(s, ".") {
 		s = strings.TrimRight(strings.TrimRight(s, "0"), ".")
-	}
-	if s == "-0" {
-		return "0"
 	}
 	return s
 }

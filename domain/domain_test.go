@@ -145,6 +145,9 @@ func TestDecimalArithmeticIsExact(t *testing.T) {
 		if !b.IsZero() {
 			check("quo", domain.Quo(a, b, places), round(new(big.Rat).Quo(a.Rat(), b.Rat())))
 		}
+		if back, err := domain.ParseDecimal(a.Shift(places).String()); err == nil {
+			check("shift", back, new(big.Rat).Quo(a.Rat(), unit))
+		}
 		if fixed, err := domain.ParseDecimal(a.Fixed(places)); err == nil {
 			check("fixed", fixed, round(a.Rat()))
 		}
@@ -393,7 +396,7 @@ func TestIdentifiers(t *testing.T) {
 
 func TestContractsAreChecked(t *testing.T) {
 	good := domain.ContractSigned{
-		Contract: "a", Version: 1, Buyer: domain.Party{ID: "b"}, Currency: "USD", Start: 1,
+		Contract: "a", Series: "CB", Version: 1, Buyer: domain.Party{ID: "b"}, Currency: "USD", Start: 1,
 		Tax:     domain.Tax{Name: "VAT", Rate: dec("0.2")},
 		Charges: []domain.Charge{{ID: "x", Kind: domain.ChargeOnDemandGPUs, Rate: dec("2.49")}},
 	}
@@ -401,6 +404,7 @@ func TestContractsAreChecked(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want, change := range map[string]func(*domain.ContractSigned){
+		"series \"cb\"":          func(c *domain.ContractSigned) { c.Series = "cb" },
 		"versions count from 1":  func(c *domain.ContractSigned) { c.Version = 0 },
 		"before it starts":       func(c *domain.ContractSigned) { c.Start, c.End = 5, 4 },
 		"is not known; use":      func(c *domain.ContractSigned) { c.Currency = "USX" },

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"hash"
 )
 
 // Identifiers are lower-case names: letters, digits, and inside them '.', '_'
@@ -60,6 +61,25 @@ func DigestOf(parts ...[]byte) Digest {
 		h.Write(p)
 	}
 	return Digest(h.Sum(nil))
+}
+
+// Digester makes a digest of what is written to it. The zero value is ready.
+type Digester struct{ h hash.Hash }
+
+// Write never returns an error.
+func (d *Digester) Write(b []byte) (int, error) {
+	if d.h == nil {
+		d.h = sha256.New()
+	}
+	return d.h.Write(b)
+}
+
+// Digest returns the digest of what was written so far.
+func (d *Digester) Digest() Digest {
+	if d.h == nil {
+		return DigestOf()
+	}
+	return Digest(d.h.Sum(nil))
 }
 
 // String writes d in hexadecimal.

@@ -39,6 +39,7 @@ const (
 	CauseFees       BridgeCause = "fee-window"              // fees per block: expected against paid
 	CausePoolFee    BridgeCause = "pool-fee"                // fee kept: agreed against taken
 	CauseOther      BridgeCause = "bonus-or-other"          // credits and debits beside the work
+	CauseUnstated   BridgeCause = "no-statement"            // nothing is known of what the pool says
 	CauseUnpaid     BridgeCause = "stated-but-not-received" // unpaid balance
 	CauseRounding   BridgeCause = "rounding"                // the pool's arithmetic, below one satoshi per part
 )

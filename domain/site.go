@@ -106,8 +106,8 @@ func (d DeviceRegistered) Validate() error {
 		return fmt.Errorf("device %s: units %d; want 1 or more", d.Device, d.Units)
 	case d.RatedPower < 0 || d.TypicalPower < 0 || d.RatedHashes.Sign() < 0:
 		return fmt.Errorf("device %s: a rating is negative", d.Device)
-	case d.Kind == KindMeter && d.RatedPower == 0:
-		return fmt.Errorf("device %s: a meter needs rated_power, the bound on what it can count", d.Device)
+	case d.Kind != KindMiner && d.RatedPower == 0:
+		return fmt.Errorf("device %s: a %s needs rated_power, the bound on what it can count", d.Device, d.Kind)
 	case d.Kind == KindMiner && d.RatedHashes.Sign() == 0:
 		return fmt.Errorf("device %s: a miner needs rated_hashes, the bound on what it can count", d.Device)
 	}

@@ -89,7 +89,7 @@ func samples() []domain.Event {
 		domain.GPUAllocationStarted{Site: "cedar-bend", Allocation: "4103947/2026-10-14T16:58:11Z", Customer: "brightwater", Host: "gpu-n3", GPUs: 4, At: at(17, 0) + 1_000_000, Origin: origin},
 		domain.GPUAllocationEnded{Site: "cedar-bend", Allocation: "4103947/2026-10-14T16:58:11Z", At: at(19, 2), State: "COMPLETED", Origin: origin},
 		domain.ContractSigned{
-			Site: "cedar-bend", Contract: "aurora-2026", Version: 2, Seller: seller, Buyer: buyer, Currency: "USD", Zone: "America/Chicago",
+			Site: "cedar-bend", Contract: "aurora-2026", Version: 2, Seller: seller, Buyer: buyer, Series: "CB", Currency: "USD", Zone: "America/Chicago",
 			Start: month.Start, End: month.End, PaymentDays: 30, Tax: tax,
 			Charges: []domain.Charge{
 				{ID: "reserved", Kind: domain.ChargeReservedGPUs, Description: "16 H100, take-or-pay", Quantity: 16, Rate: dec("1450"), Overage: dec("2.75")},
