@@ -78,9 +78,9 @@ func New(cfg Config) (*Bus, error) {
 		poison,
 		middleware.Retry{
 			MaxRetries:      math.MaxInt32,
-			InitialInterval: 20 * time.Millisecond,
+			InitialInterval: 10 * time.Millisecond,
 			MaxInterval:     10 * time.Second,
-			Multiplier:      1.5, // applied twice an attempt: asking ShouldRetry advances it too
+			Multiplier:      2, // applied twice an attempt: asking ShouldRetry advances it too
 			ShouldRetry: func(p middleware.RetryParams) bool {
 				if permanent(p.Err) {
 					return false

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -50,7 +51,7 @@ func Open(dir string, logger *slog.Logger) (*Store, error) {
 	}
 	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionNone }) // blobs are compressed already
 	db, err := pebble.Open(dir, o)
-	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) {
+	if err != nil && (errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) || strings.Contains(err.Error(), "lock held by current process")) {
 		return nil, fmt.Errorf("open evidence: %s %w; stop it first", dir, ErrInUse)
 	}
 	if err != nil {
