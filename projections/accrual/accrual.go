@@ -1,0 +1,237 @@
+// Package accrual answers what AI contracts earn, interval by interval and
+// exactly, before any rounding.
+//
+// Invoices are sums of what is computed here; margins show the same amounts
+// while the period is still open.
+package accrual
+
+import (
+	"fmt"
+	"iter"
+	"math/big"
+	"time"
+
+	"wattbook/domain"
+	"wattbook/projections/facts"
+)
+
+// Part is what one charge of a contract earns in one interval.
+type Part struct {
+	Charge   domain.Charge
+	Interval domain.Interval // the part of the interval in which the contract is in force
+	// Quantity is in the unit of the charge: GPU-months, GPU-hours, kW-months
+	// or kWh.
+	Quantity *big.Rat
+	// Amount is in the contract's currency. It is nil if a price or a meter
+	// is not known: unknown is not zero.
+	Amount *big.Rat
+	// Overage is true for GPU-hours beyond a reservation.
+	Overage bool
+	// Used is how much of a reservation was used, in GPU-hours.
+	Used *big.Rat
+	// Estimated is true if a meter's energy was estimated.
+	Estimated bool
+}
+
+// Contract accrues a version of a contract.
+type Contract struct {
+	domain.ContractSigned
+	force domain.Interval // when the version is in force
+	facts *facts.Facts
+	site  domain.SiteRegistered
+	zone  *time.Location
+	gpus  func(domain.Interval) iter.Seq[facts.Allocation] // of the customer
+}
+
+// For returns the accrual of a contract version from what is known. It is an
+// error if the contract's zone or site is not known.
+func For(f *facts.Facts, c domain.ContractSigned) (*Contract, error) {
+	var force domain.Interval // stays empty if later versions replace all of it
+	for _, term := range f.InForce(c.Contract, domain.Interval{End: 1<<63 - 1}) {
+		if term.Version == c.Version {
+			force = term.Interval
+		}
+	}
+	all := func(domain.Interval) iter.Seq[facts.Allocation] {
+		return func(yield func(facts.Allocation) bool) {
+			for _, a := range f.GPUAllocations(c.Site) {
+				if a.Customer == c.Buyer.ID && !yield(a) {
+					return
+				}
+			}
+		}
+	}
+	return newContract(f, facts.Term{ContractSigned: c, Interval: force}, all)
+}
+
+// Terms returns the accruals of the versions of a contract that are in force
+// in the interval, in the order of time, each for the part of the interval in
+// which it is: where one ends inside a metering interval, the next begins.
+func Terms(f *facts.Facts, id domain.ContractID, iv domain.Interval) ([]*Contract, error) {
+	var all []*Contract
+	for _, term := range f.InForce(id, iv) {
+		calendar := f.Calendar(term.Site, term.Interval, func(a facts.Allocation) bool { return a.Customer == term.Buyer.ID })
+		c, err := newContract(f, term, calendar.During)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+func newContract(f *facts.Facts, term facts.Term, gpus func(domain.Interval) iter.Seq[facts.Allocation]) (*Contract, error) {
+	zone, err := f.Zone(term.Zone)
+	if err != nil {
+		return nil, fmt.Errorf("contract %s: %w", term.Contract, err)
+	}
+	site, ok := f.Site(term.Site)
+	if !ok {
+		return nil, fmt.Errorf("contract %s: site %s is not registered", term.Contract, term.Site)
+	}
+	return &Contract{ContractSigned: term.ContractSigned, force: term.Interval, facts: f, site: site, zone: zone, gpus: gpus}, nil
+}
+
+// Period returns the billing period that an instant is in.
+func (c *Contract) Period(t domain.Instant) domain.Period {
+	local := t.Time().In(c.zone)
+	return domain.Period{Year: local.Year(), Month: local.Month()}
+}
+
+// Over returns what each charge earns in one metering interval or a part of
+// one, in the order of the contract. Intervals outside the contract have no
+// parts. GPU time is first taken by reservations, then by overage or on-demand
+// charges, so that each hour is charged once.
+func (c *Contract) Over(iv domain.Interval) []Part {
+	in := c.Within(iv)
+	if !in.Valid() {
+		return nil
+	}
+	left := gpuHours(c.Used(in))
+	var parts []Part
+	for _, ch := range c.Charges {
+		p := Part{Charge: ch, Interval: in}
+		switch ch.Kind {
+		case domain.ChargeReservedGPUs:
+			months := new(big.Rat).Mul(c.portionOfMonth(in), big.NewRat(ch.Quantity, 1))
+			reserved := big.NewRat(int64(in.Length())*ch.Quantity, int64(domain.Hour))
+			covered := minRat(left, reserved)
+			left = new(big.Rat).Sub(left, covered)
+			p.Quantity, p.Amount, p.Used = months, times(months, ch.Rate), covered
+			parts = append(parts, p)
+			if !ch.Overage.IsZero() && left.Sign() > 0 {
+				parts = append(parts, Part{Charge: ch, Interval: in, Quantity: left, Amount: times(left, ch.Overage), Overage: true})
+				left = new(big.Rat)
+			}
+		case domain.ChargeOnDemandGPUs:
+			p.Quantity, p.Amount = left, times(left, ch.Rate)
+			left = new(big.Rat)
+			parts = append(parts, p)
+		case domain.ChargeReservedPower:
+			p.Quantity = new(big.Rat).Mul(c.portionOfMonth(in), big.NewRat(ch.Quantity, 1))
+			p.Amount = times(p.Quantity, ch.Rate)
+			parts = append(parts, p)
+		case domain.ChargePassThrough:
+			parts = append(parts, c.passThrough(p))
+		}
+	}
+	return parts
+}
+
+// Used returns the GPU time that the customer was allocated in an interval,
+// while the contract is in force.
+func (c *Contract) Used(iv domain.Interval) domain.GPUTime {
+	in := c.Within(iv)
+	if !in.Valid() {
+		return 0
+	}
+	var used domain.GPUTime
+	for a := range c.gpus(in) {
+		used += a.During(in)
+	}
+	return used
+}
+
+// Metered returns the energy that the meters of the contract's pass-through
+// charges counted in one metering interval or a part of one, each meter once.
+// A part takes its portion of the interval's energy by time, rounded so that
+// the parts sum to the whole. What is unknown is left out.
+func (c *Contract) Metered(iv domain.Interval) domain.Energy {
+	in := c.Within(iv)
+	if !in.Valid() {
+		return 0
+	}
+	table := c.facts.Table(c.Site)
+	slot := table.Interval(table.SlotOf(in.Start))
+	var sum domain.Energy
+	seen := map[domain.DeviceID]bool{}
+	for _, ch := range c.Charges {
+		for _, m := range ch.Meters {
+			if !seen[m] {
+				seen[m] = true
+				e, _ := table.Energy(m, table.SlotOf(in.Start))
+				upTo := func(t domain.Instant) domain.Energy {
+					v, _ := domain.Int(int64(e)).MulDiv(int64(t.Sub(slot.Start)), int64(slot.Length())).Int64()
+					return domain.Energy(v)
+				}
+				sum += upTo(in.End) - upTo(in.Start)
+			}
+		}
+	}
+	return sum
+}
+
+// Within returns the part of an interval in which the contract is in force.
+func (c *Contract) Within(iv domain.Interval) domain.Interval { return iv.Overlap(c.force) }
+
+// passThrough prices the energy of the charge's meters. A part of a metering
+// interval takes its portion of the interval's energy, by time.
+func (c *Contract) passThrough(p Part) Part {
+	table := c.facts.Table(c.Site)
+	s := table.SlotOf(p.Interval.Start)
+	energy, known := domain.Energy(0), true
+	for _, m := range p.Charge.Meters {
+		e, state := table.Energy(m, s)
+		energy += e
+		known = known && state != facts.Unknown
+		p.Estimated = p.Estimated || state == facts.Estimated
+	}
+	p.Quantity = new(big.Rat).Mul(big.NewRat(int64(energy), int64(domain.KilowattHour)), gross(p.Charge.LossPortion))
+	slot := table.Interval(s)
+	if p.Interval != slot {
+		p.Quantity.Mul(p.Quantity, big.NewRat(int64(p.Interval.Length()), int64(slot.Length())))
+		p.Estimated = true
+	}
+	price, ok := c.facts.PowerPriceIn(c.site.Node, c.Currency, slot)
+	if ok && known {
+		perKilowattHour := price.Add(p.Charge.Adder).Shift(-3)
+		p.Amount = times(p.Quantity, perKilowattHour)
+	}
+	return p
+}
+
+// portionOfMonth returns how much of its calendar month, in the contract's
+// zone, an interval is. An interval across a month's end counts in each.
+func (c *Contract) portionOfMonth(in domain.Interval) *big.Rat {
+	sum := new(big.Rat)
+	for t := in.Start; t < in.End; {
+		month := c.Period(t).In(c.zone)
+		end := min(in.End, month.End)
+		sum.Add(sum, big.NewRat(int64(end.Sub(t)), int64(month.Length())))
+		t = end
+	}
+	return sum
+}
+
+func gross(loss domain.Decimal) *big.Rat { return new(big.Rat).Add(big.NewRat(1, 1), loss.Rat()) }
+
+func gpuHours(t domain.GPUTime) *big.Rat { return big.NewRat(int64(t), int64(domain.GPUHour)) }
+
+func times(q *big.Rat, rate domain.Decimal) *big.Rat { return new(big.Rat).Mul(q, rate.Rat()) }
+
+func minRat(a, b *big.Rat) *big.Rat {
+	if a.Cmp(b) <= 0 {
+		return a
+	}
+	return b
+}

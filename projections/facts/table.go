@@ -1,0 +1,279 @@
+package facts
+
+import (
+	"fmt"
+
+	"wattbook/domain"
+)
+
+// State says how well a value is known.
+type State uint8
+
+// The states, worst first.
+const (
+	Unknown   State = iota // nobody knows: not zero
+	Estimated              // part of a longer reading, spread evenly over its intervals
+	Metered                // counted for this interval
+)
+
+var stateNames = [...]string{"unknown", "estimated", "metered"}
+
+// String returns the state's name.
+func (s State) String() string { return stateNames[s] }
+
+// Slot numbers the metering intervals of a site: slot n is [n × step,
+// (n+1) × step) after 1970-01-01T00:00:00Z.
+type Slot int64
+
+// Table holds what every device of a site counted in every metering interval,
+// and for mining work also what all devices behind a meter counted.
+type Table struct {
+	Step domain.Duration
+
+	cells  map[quantity]*column
+	groups map[quantity]*column // sums over the devices below a meter; "" is the site
+	under  map[domain.DeviceID][]placement
+	end    Slot // after the last slot that anything is known of
+}
+
+type quantity struct {
+	device  domain.DeviceID
+	channel domain.Channel
+}
+
+// placement says which meter a device hangs on from a position on.
+type placement struct {
+	from  domain.Position
+	meter domain.DeviceID
+}
+
+// Cell is a quantity in one slot.
+type Cell struct {
+	Value     domain.Int128
+	State     State
+	estimated uint16          // in a sum: how many of the devices are estimated
+	Reported  int32           // in a sum: how many devices are in it
+	Position  domain.Position // of the event that said so last
+}
+
+func newTable(step domain.Duration) *Table {
+	return &Table{Step: step, cells: map[quantity]*column{}, groups: map[quantity]*column{}, under: map[domain.DeviceID][]placement{}}
+}
+
+// place remembers the meter that a device hangs on. A device that moves
+// counts towards the new meter from its next reading on.
+func (t *Table) place(d domain.DeviceRegistered, p domain.Position) {
+	if all := t.under[d.Device]; len(all) == 0 || all[len(all)-1].meter != d.Under {
+		t.under[d.Device] = append(all, placement{p, d.Under})
+	}
+}
+
+// meterAt returns the meter that a device hung on when an event at the
+// position was folded, or "".
+func (t *Table) meterAt(device domain.DeviceID, p domain.Position) domain.DeviceID {
+	all := t.under[device]
+	for i := len(all) - 1; i >= 0; i-- {
+		if all[i].from <= p {
+			return all[i].meter
+		}
+	}
+	return ""
+}
+
+// SlotOf returns the slot that holds an instant.
+func (t *Table) SlotOf(at domain.Instant) Slot { return Slot(at.Floor(t.Step)) / Slot(t.Step) }
+
+// Interval returns the interval of a slot.
+func (t *Table) Interval(s Slot) domain.Interval {
+	start := domain.Instant(s) * domain.Instant(t.Step)
+	return domain.Interval{Start: start, End: start.Add(t.Step)}
+}
+
+// Slots returns the slots from the first to the one after the last of an
+// interval that is aligned to the step.
+func (t *Table) Slots(iv domain.Interval) (first, end Slot) {
+	return t.SlotOf(iv.Start), t.SlotOf(iv.End)
+}
+
+// End returns the end of the last interval that anything is known of.
+func (t *Table) End() domain.Instant { return t.Interval(t.end).Start }
+
+// Cell returns what a device counted in a slot.
+func (t *Table) Cell(device domain.DeviceID, channel domain.Channel, s Slot) Cell {
+	return t.cells[quantity{device, channel}].at(s)
+}
+
+// Group returns the sum of what the devices below a meter counted in a slot.
+// Its state is that of the worst of those that reported; who did not report
+// is missing from it, so compare Reported with how many there are. Only
+// mining work (hashes, shares) is summed.
+func (t *Table) Group(meter domain.DeviceID, channel domain.Channel, s Slot) Cell {
+	return t.groups[quantity{meter, channel}].at(s)
+}
+
+// Total is [Table.Group] of all devices of the site, wherever they hang.
+func (t *Table) Total(channel domain.Channel, s Slot) Cell { return t.Group("", channel, s) }
+
+// Energy returns the energy that a meter counted in a slot.
+func (t *Table) Energy(meter domain.DeviceID, s Slot) (domain.Energy, State) {
+	c := t.Cell(meter, domain.ChannelEnergyImport, s)
+	v, _ := c.Value.Int64()
+	return domain.Energy(v), c.State
+}
+
+// first returns the first slot in which a device counted anything.
+func (t *Table) first(device domain.DeviceID) (first Slot, ok bool) {
+	for channel := domain.ChannelEnergyImport; channel <= domain.ChannelGPUTime; channel++ {
+		if c := t.cells[quantity{device, channel}]; c != nil && (!ok || c.first < first) {
+			first, ok = c.first, true
+		}
+	}
+	return first, ok
+}
+
+// apply books a reading. One of several slots is spread evenly, the parts
+// summing to the whole, and counts as estimated in each of them. One that is
+// too long to be spread counts for nothing.
+func (t *Table) apply(r domain.Reading, p domain.Position) error {
+	if !r.Mark.Books() {
+		return nil
+	}
+	if r.Interval.Start.Floor(t.Step) != r.Interval.Start || r.Interval.End.Floor(t.Step) != r.Interval.End {
+		return fmt.Errorf("reading of %s: interval %s is not aligned to %s", r.Device, r.Interval, t.Step)
+	}
+	first, end := t.Slots(r.Interval)
+	if t.tooLong(r) {
+		return nil
+	}
+	n := int64(end - first)
+	t.end = max(t.end, end)
+	c := Cell{State: Metered, Reported: 1, Position: p}
+	if n > 1 || r.Mark == domain.MarkEstimated {
+		c.State, c.estimated = Estimated, 1
+	}
+	column := columnOf(t.cells, quantity{r.Device, r.Channel}, first)
+	spread := domain.Int128{}
+	for k := range n {
+		upTo := r.Value.MulDiv(k+1, n)
+		c.Value, spread = upTo.Sub(spread), upTo
+		before := column.replace(first+Slot(k), c)
+		if r.Channel == domain.ChannelShares || r.Channel == domain.ChannelHashes {
+			t.regroup(r.Device, r.Channel, first+Slot(k), before, c)
+		}
+	}
+	return nil
+}
+
+// maxSpread bounds how many slots one reading may cover: a year of 5-minute
+// intervals, so that a forged reading cannot fill the memory. What a meter
+// counted over a longer silence says nothing of any interval in it.
+const maxSpread = 366 * 24 * 12
+
+func (t *Table) tooLong(r domain.Reading) bool { return r.Interval.Steps(t.Step) > maxSpread }
+
+// maxDepth bounds how many meters stand between a device and the grid.
+const maxDepth = 16
+
+// regroup moves the sums of the meters above a device: a cell counts in those
+// above it at the cell's position.
+func (t *Table) regroup(device domain.DeviceID, channel domain.Channel, s Slot, before, now Cell) {
+	add := func(c Cell, each func(sum *Cell)) {
+		each(columnOf(t.groups, quantity{"", channel}, s).cell(s))
+		m := t.meterAt(device, c.Position)
+		for range maxDepth {
+			if m == "" {
+				return
+			}
+			each(columnOf(t.groups, quantity{m, channel}, s).cell(s))
+			m = t.meterAt(m, c.Position)
+		}
+	}
+	if before.State != Unknown {
+		add(before, func(sum *Cell) {
+			sum.Value = sum.Value.Sub(before.Value)
+			sum.Reported--
+			sum.estimated -= before.estimated
+			sum.settle(now.Position)
+		})
+	}
+	add(now, func(sum *Cell) {
+		sum.Value = sum.Value.Add(now.Value)
+		sum.Reported++
+		sum.estimated += now.estimated
+		sum.settle(now.Position)
+	})
+}
+
+// settle sets a sum's state from what is in it.
+func (c *Cell) settle(p domain.Position) {
+	c.Position = p
+	switch {
+	case c.Reported == 0:
+		c.State = Unknown
+	case c.estimated > 0:
+		c.State = Estimated
+	default:
+		c.State = Metered
+	}
+}
+
+// column is one quantity, slot after slot, in pages: a reading of another
+// century costs one page and not the years in between.
+type column struct {
+	pages map[Slot]*page
+	first Slot // that was ever set
+}
+
+// pageSlots is how many slots a page holds: a day of 5-minute intervals.
+const pageSlots = 288
+
+type page [pageSlots]Cell
+
+func columnOf(m map[quantity]*column, q quantity, first Slot) *column {
+	c := m[q]
+	if c == nil {
+		c = &column{pages: map[Slot]*page{}, first: first}
+		m[q] = c
+	}
+	c.first = min(c.first, first)
+	return c
+}
+
+// place returns the page of a slot and the slot's index in it.
+func place(s Slot) (number, index Slot) {
+	number, index = s/pageSlots, s%pageSlots
+	if index < 0 {
+		return number - 1, index + pageSlots
+	}
+	return number, index
+}
+
+// at returns the cell of a slot; a slot that was never set is Unknown.
+func (c *column) at(s Slot) Cell {
+	if c == nil {
+		return Cell{}
+	}
+	number, index := place(s)
+	if p := c.pages[number]; p != nil {
+		return p[index]
+	}
+	return Cell{}
+}
+
+// cell returns the place of a slot's cell.
+func (c *column) cell(s Slot) *Cell {
+	number, index := place(s)
+	p := c.pages[number]
+	if p == nil {
+		p = new(page)
+		c.pages[number] = p
+	}
+	return &p[index]
+}
+
+// replace sets the cell of a slot and returns what it was before.
+func (c *column) replace(s Slot, v Cell) (before Cell) {
+	at := c.cell(s)
+	before, *at = *at, v
+	return before
+}
