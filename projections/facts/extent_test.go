@@ -36,10 +36,17 @@ read c1-r1 2027-05-01T10:00..2027-05-01T10:05 100shares
 		return v
 	}
 	want := []domain.Interval{
-		{Start: at("2026-01-02"), End: at("2026-01-04")},
+		{Start: at("2026-01-02T10:00"), End: at("2026-01-04")},
 		{Start: at("2027-05-01"), End: at("2027-05-01T10:05")},
 	}
-	if diff := cmp.Diff(want, f.Table("s").Extent()); diff != "" {
+	if diff := cmp.Diff(want, f.Table("s").Extent(0)); diff != "" {
 		t.Errorf("extent (-want +got):\n%s", diff)
+	}
+	want[0].Start = at("2026-01-03")
+	if diff := cmp.Diff(want, f.Table("s").Extent(at("2026-01-03T17:05"))); diff != "" {
+		t.Errorf("extent from the second day (-want +got):\n%s", diff)
+	}
+	if got := f.Table("s").Extent(at("2027-05-02")); len(got) > 0 {
+		t.Errorf("extent after all that is known is %v", got)
 	}
 }

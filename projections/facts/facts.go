@@ -164,8 +164,10 @@ func (f *Facts) learn(rec domain.Recorded) {
 			f.currency[e.Node] = e.Currency
 		}
 		seriesOf(f.power, market{e.Node, e.Currency}).apply(e.Series)
+		f.restate(rec, e.Corrects, e.Series, e.Origin, string(e.Node))
 	case domain.BitcoinPriced:
 		seriesOf(f.bitcoin, e.Currency).apply(e.Series)
+		f.restate(rec, e.Corrects, e.Series, e.Origin, "bitcoin")
 	case domain.DifficultyAdjusted:
 		f.difficulty = insert(f.difficulty, e, func(d domain.DifficultyAdjusted) domain.Instant { return d.At })
 	case domain.BlockFeesPublished:
@@ -186,6 +188,16 @@ func (f *Facts) learn(rec domain.Recorded) {
 		f.state(e, rec.Position)
 	case domain.PayoutReceived:
 		f.payouts = append(f.payouts, e)
+	}
+}
+
+// restate keeps that a market corrects what it published before.
+func (f *Facts) restate(rec domain.Recorded, corrects bool, s domain.PriceSeries, o domain.Origin, of string) {
+	if corrects {
+		f.findings = append(f.findings, Finding{
+			At: s.Start, Position: rec.Position, Source: o.Source, Interval: s.Interval(), Kind: "restated",
+			What: fmt.Sprintf("the market restates %d prices of %s, of %s", len(s.Prices), of, s.Interval()),
+		})
 	}
 }
 
@@ -453,13 +465,17 @@ type Finding struct {
 	Interval domain.Interval
 	Value    domain.Int128
 	Register domain.Int128
-	Kind     string // a mark's name, "late", "rejected" or "conflict"
+	Kind     string // a mark's name, "late", "restated", "rejected" or "conflict"
 	What     string // in words, where the kind does not say all
 }
 
-// Late is how long after an interval its reading may be recorded before it
-// counts as late.
-const Late = domain.Hour
+// How long after an interval its reading may be recorded before it counts as
+// late: that of a register that is polled, and that of a source which counts
+// intervals itself and tells of them once a day.
+const (
+	Late     = domain.Hour
+	LateFile = 26 * domain.Hour
+)
 
 // note keeps what is out of the ordinary about a row of a batch.
 func (f *Facts) note(e domain.ReadingsRecorded, rec domain.Recorded, row int) {
@@ -471,7 +487,11 @@ func (f *Facts) note(e domain.ReadingsRecorded, rec domain.Recorded, row int) {
 	case r.Mark == domain.MarkFirst:
 		return
 	case r.Mark == domain.MarkNormal, r.Mark == domain.MarkDelivered:
-		if rec.RecordedAt.Sub(r.Interval.End) <= Late {
+		limit := Late
+		if r.Mark == domain.MarkDelivered {
+			limit = LateFile
+		}
+		if rec.RecordedAt.Sub(r.Interval.End) <= limit {
 			return
 		}
 		kind = "late"
