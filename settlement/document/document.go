@@ -1,0 +1,175 @@
+// Package document renders an issued invoice, the same bytes every time.
+//
+// A document is a pure function of the invoice, its [Proof] and this package:
+// no clock, zone table, environment or random number is read, layout is integer
+// arithmetic, the fonts are part of the package, and streams are compressed by
+// an encoder that is part of it too. Go's own encoder changed its output with
+// Go 1.27 (go.dev/doc/go1.27), after which no earlier document could have been
+// printed again to the digest that the log holds.
+//
+// Text is shown from left to right in the Latin, Greek and Cyrillic scripts. A
+// character beyond them shows as an empty box in the PDF; the JSON document
+// has it as it is.
+package document
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"wattbook/domain"
+)
+
+// Proof is what lets a reader check an invoice against the log that it was
+// drawn from. What is empty is left out of the document; the invoice's own
+// position is always shown.
+type Proof struct {
+	// Log is the log's name as its signed checkpoints carry it.
+	Log string
+	// Root is the Merkle root (RFC 6962) of the events before the invoice's
+	// AsOf: the root that a checkpoint of that size signs.
+	Root domain.Digest
+	// Usage is the digest of the usage that was billed, as the PeriodClosed
+	// event states it.
+	Usage domain.Digest
+}
+
+// PDF returns the invoice as a PDF of A4 pages: the invoice, how it can be
+// checked, and, where the invoice has daily usage, that as an annex. It is an
+// error if the invoice's figures contradict each other: a document never shows
+// a sum that its lines do not give.
+func PDF(inv domain.Invoice, proof Proof) ([]byte, error) {
+	if err := check(inv); err != nil {
+		return nil, fmt.Errorf("render invoice %q as PDF: %w", inv.Number, err)
+	}
+	t := newTypesetter()
+	b := compose(t, inv, proof)
+	raw, err := draw(t, b, properties{
+		title:   "Invoice " + t.oneLine(inv.Number),
+		author:  t.oneLine(inv.Seller.Name),
+		subject: fmt.Sprintf("%s, contract %s, version %d", month(inv.Period), t.oneLine(string(inv.Contract)), inv.Version),
+		at:      inv.Issued,
+	})
+	if err == nil {
+		raw, err = freeze(raw)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("render invoice %q as PDF: %w", inv.Number, err)
+	}
+	return raw, nil
+}
+
+// JSON returns the invoice as the log records it, indented for people:
+// decimals and money are strings, instants RFC 3339 in UTC, and what is an
+// integer carries its unit in its name. It is an error where [PDF] would be
+// one.
+func JSON(inv domain.Invoice) ([]byte, error) {
+	if err := check(inv); err != nil {
+		return nil, fmt.Errorf("render invoice %q as JSON: %w", inv.Number, err)
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(inv); err != nil {
+		return nil, fmt.Errorf("render invoice %q as JSON: %w", inv.Number, err)
+	}
+	return b.Bytes(), nil
+}
+
+// dailyLimit bounds the days between the first and the last row of the annex.
+const dailyLimit = 366
+
+// check reports the first figure of inv that contradicts another one or that
+// cannot be shown.
+func check(inv domain.Invoice) error {
+	currency, err := domain.ParseCurrency(string(inv.Total.Currency))
+	if err != nil {
+		return fmt.Errorf("total: %w", err)
+	}
+	for _, m := range []struct {
+		what  string
+		money domain.Money
+	}{{"subtotal", inv.Subtotal}, {"tax amount", inv.TaxDue}} {
+		if m.money.Currency != currency {
+			return fmt.Errorf("%s is in %q, the total in %s", m.what, m.money.Currency, currency)
+		}
+	}
+	switch {
+	case inv.Number == "":
+		return errors.New("it has no number")
+	case inv.Period.Month < time.January || inv.Period.Month > time.December:
+		return fmt.Errorf("period %s is not a month", inv.Period)
+	case !inv.Interval.Valid():
+		return fmt.Errorf("its interval %s is empty", inv.Interval)
+	case inv.Tax.Rate.IsZero() && inv.Tax.Reason == "":
+		return errors.New("tax rate is zero without a reason; set tax.reason in the contract")
+	}
+	for _, at := range []domain.Instant{inv.Interval.Start, inv.Interval.End, inv.Issued, inv.Due} {
+		if err := checkInstant(at); err != nil {
+			return err
+		}
+	}
+	if err := checkSums(inv, currency); err != nil {
+		return err
+	}
+	return checkDaily(inv.Daily)
+}
+
+// checkSums reports a line that cannot be shown, or a sum that the lines do
+// not give. Decimals are summed, since minor units would wrap.
+func checkSums(inv domain.Invoice, currency domain.Currency) error {
+	var sum domain.Decimal
+	for _, l := range inv.Lines {
+		if l.Amount.Currency != currency {
+			return fmt.Errorf("line %d is in %q, the total in %s", l.Line, l.Amount.Currency, currency)
+		}
+		if !l.Interval.Valid() {
+			return fmt.Errorf("line %d: its interval %s is empty", l.Line, l.Interval)
+		}
+		for _, at := range []domain.Instant{l.Interval.Start, l.Interval.End} {
+			if err := checkInstant(at); err != nil {
+				return fmt.Errorf("line %d: %w", l.Line, err)
+			}
+		}
+		sum = sum.Add(l.Amount.Decimal())
+	}
+	if !sum.Equal(inv.Subtotal.Decimal()) {
+		return fmt.Errorf("its lines sum to %s, its subtotal is %s", sum, inv.Subtotal)
+	}
+	if due := sum.Add(inv.TaxDue.Decimal()); !due.Equal(inv.Total.Decimal()) {
+		return fmt.Errorf("subtotal and tax sum to %s, its total is %s", due, inv.Total)
+	}
+	return nil
+}
+
+// checkInstant reports an instant outside the years that a date can show.
+func checkInstant(at domain.Instant) error {
+	if y := at.Time().Year(); y < 1970 || y > 9998 {
+		return fmt.Errorf("an instant is in the year %d; documents show 1970 to 9998", y)
+	}
+	return nil
+}
+
+// checkDaily reports days of the annex that are not dates in order.
+func checkDaily(daily []domain.DailyUsage) error {
+	var first, last time.Time
+	for i, d := range daily {
+		day, err := time.Parse(time.DateOnly, d.Day)
+		if err != nil {
+			return fmt.Errorf("daily usage: %q is not a date such as 2026-10-14", d.Day)
+		}
+		if i == 0 {
+			first = day
+		} else if !day.After(last) {
+			return fmt.Errorf("daily usage: %s comes after %s", d.Day, last.Format(time.DateOnly))
+		}
+		last = day
+	}
+	if days := last.Sub(first) / (24 * time.Hour); days >= dailyLimit {
+		return fmt.Errorf("daily usage spans %d days, limit %d", days+1, dailyLimit)
+	}
+	return nil
+}
