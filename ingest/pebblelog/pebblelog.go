@@ -95,6 +95,7 @@ type Log struct {
 
 	mu      sync.Mutex
 	grown   chan struct{} // closed and replaced when the head moves
+	tail    tail          // the last records, up to the head
 	broken  error         // set once: the database refuses to go on
 	reads   int           // iterators and lookups in use
 	idle    *sync.Cond    // signals that reads fell to 0
@@ -104,6 +105,7 @@ type Log struct {
 	next      domain.Position
 	recorded  domain.Instant
 	revisions map[eventlog.Stream]eventlog.Revision
+	pending   []eventlog.Record // of the group that is being committed, by position
 }
 
 var _ eventlog.Log = (*Log)(nil)
@@ -320,6 +322,7 @@ func (l *Log) commit(group []*request, size int) {
 	batch := l.db.NewBatchWithSize(size + 4096)
 	defer batch.Close()
 	staged := map[domain.EventID]eventlog.Record{}
+	l.pending = l.pending[:0]
 	before, recorded := l.next, l.recorded
 	var answered []*request // appends that the batch will make true
 	for _, r := range group {
@@ -346,8 +349,9 @@ func (l *Log) commit(group []*request, size int) {
 		}
 		return
 	}
-	l.head.Store(uint64(l.next))
 	l.mu.Lock()
+	l.tail.add(l.pending)
+	l.head.Store(uint64(l.next))
 	close(l.grown)
 	l.grown = make(chan struct{})
 	l.mu.Unlock()
@@ -394,6 +398,7 @@ func (l *Log) stage(batch *pebble.Batch, staged map[domain.EventID]eventlog.Reco
 			key = append(append(key[:0], 'i'), d.ID[:]...)
 			must(batch.Set(key, place, nil))
 			staged[d.ID] = r
+			l.pending = append(l.pending, r)
 			lengths[i]++
 			l.next++
 			receipt.Count++

@@ -74,7 +74,7 @@ func (l *Log) stored(stream eventlog.Stream) (eventlog.Revision, error) {
 func (l *Log) ReadAll(ctx context.Context, from domain.Position) iter.Seq2[eventlog.Record, error] {
 	head := domain.Position(l.head.Load())
 	return func(yield func(eventlog.Record, error) bool) {
-		if from >= head {
+		if from >= head || l.followed(ctx, from, head, yield) {
 			return
 		}
 		l.scan(ctx, eventKey(from), eventKey(head), yield, func(it *pebble.Iterator, n uint64) (eventlog.Record, error) {
@@ -85,6 +85,28 @@ func (l *Log) ReadAll(ctx context.Context, from domain.Position) iter.Seq2[event
 			return parse(it.Key(), bytes.Clone(it.Value()))
 		}, uint64(head-from))
 	}
+}
+
+// followed yields the records at positions [from, head) if memory holds all of
+// them, and reports whether it does.
+func (l *Log) followed(ctx context.Context, from, head domain.Position, yield func(eventlog.Record, error) bool) bool {
+	l.mu.Lock()
+	records, ok := l.tail.from(from, head)
+	ok = ok && !l.refused
+	l.mu.Unlock()
+	if !ok {
+		return false
+	}
+	for _, r := range records {
+		if err := ctx.Err(); err != nil {
+			yield(eventlog.Record{}, err)
+			return true
+		}
+		if !yield(copied(r), nil) {
+			return true
+		}
+	}
+	return true
 }
 
 // ReadStream implements [eventlog.Log].
