@@ -1,8 +1,8 @@
 package ingest_test
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -423,22 +423,62 @@ func TestRoundsThatCanNeverBeRecordedAreParked(t *testing.T) {
 	}
 }
 
-func TestRoundsTravelAsJSON(t *testing.T) {
-	in := ingest.Round{Site: site, At: t0, Deliveries: []ingest.Delivery{
-		meter(5), {Source: "feed", Corrects: true, Facts: ingest.Facts{prices(0, true, "-5.5")}, Values: []ingest.Value{value(0, step, 7)}},
-		{Source: "miners", Silent: []ingest.Silence{{Device: "r1", Channel: domain.ChannelShares, Reason: "refused"}}, Rejected: []ingest.Rejection{{Reason: "é"}}},
+// travelling is a round with something of everything.
+func travelling() ingest.Round {
+	return ingest.Round{Site: site, At: t0, Deliveries: []ingest.Delivery{
+		meter(5),
+		{Source: "feed", Corrects: true, Facts: ingest.Facts{prices(0, true, "-5.5")}, Values: []ingest.Value{value(0, step, 7)}},
+		{Source: "miners", Raw: []byte{0, 255}, Silent: []ingest.Silence{{Device: "r1", Channel: domain.ChannelShares, Reason: "refused"}}, Rejected: []ingest.Rejection{{Reason: "é"}}},
 	}}
-	b, err := json.Marshal(in)
+}
+
+func TestRoundsTravelWhole(t *testing.T) {
+	in := travelling()
+	b, err := ingest.EncodeRound(in)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var out ingest.Round
-	if err := json.Unmarshal(b, &out); err != nil {
+	out, err := ingest.DecodeRound(b)
+	if err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff(in, out); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	for n := range b {
+		if _, err := ingest.DecodeRound(b[:n]); err == nil {
+			t.Fatalf("the first %d of %d bytes are taken for a round", n, len(b))
+		}
+	}
+}
+
+// FuzzDecodeRound holds that no message can do more than be refused, and that
+// what is read is written again as it was read.
+func FuzzDecodeRound(f *testing.F) {
+	b, err := ingest.EncodeRound(travelling())
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(b)
+	f.Add([]byte{0xa0})
+	f.Add([]byte(`{"site":"cedar-bend"}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		first, err := ingest.DecodeRound(b)
+		if err != nil {
+			return
+		}
+		again, err := ingest.EncodeRound(first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		second, err := ingest.DecodeRound(again)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if third, err := ingest.EncodeRound(second); err != nil || !bytes.Equal(again, third) {
+			t.Fatalf("%x is written as %x, and then as %x: %v", b, again, third, err)
+		}
+	})
 }
 
 func TestLargeFilesBecomeSeveralEvents(t *testing.T) {

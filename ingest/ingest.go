@@ -16,8 +16,9 @@ package ingest
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
+
+	"github.com/fxamacker/cbor/v2"
 
 	"wattbook/domain"
 	"wattbook/domain/wire"
@@ -40,78 +41,79 @@ type Source interface {
 
 // Delivery is what one source observed in one poll, or what one file holds.
 type Delivery struct {
-	Source   domain.SourceID `json:"source"`
-	Observed domain.Instant  `json:"observed"` // when the source had it
-	Decoder  string          `json:"decoder"`  // name and version of the decoder: "sunspec/1"
-	Raw      []byte          `json:"raw"`      // the bytes that were received; kept as evidence
-	Samples  []Sample        `json:"samples,omitempty"`
-	Values   []Value         `json:"values,omitempty"`
-	Silent   []Silence       `json:"silent,omitempty"`
-	Rejected []Rejection     `json:"rejected,omitempty"`
-	Facts    Facts           `json:"facts,omitempty"`
+	Source   domain.SourceID `cbor:"source"`
+	Observed domain.Instant  `cbor:"observed"` // when the source had it
+	Decoder  string          `cbor:"decoder"`  // name and version of the decoder: "sunspec/1"
+	Raw      []byte          `cbor:"raw"`      // the bytes that were received; kept as evidence
+	Samples  []Sample        `cbor:"samples,omitempty"`
+	Values   []Value         `cbor:"values,omitempty"`
+	Silent   []Silence       `cbor:"silent,omitempty"`
+	Rejected []Rejection     `cbor:"rejected,omitempty"`
+	Facts    Facts           `cbor:"facts,omitempty"`
 	// Corrects means that the source restates what it delivered before: its
 	// values count in place of those on record.
-	Corrects bool `json:"corrects,omitempty"`
+	Corrects bool `cbor:"corrects,omitempty"`
 }
 
 // Sample is one observation of a register.
 type Sample struct {
-	Device     domain.DeviceID   `json:"device"`
-	Channel    domain.Channel    `json:"channel"`
-	Provenance domain.Provenance `json:"provenance"`
+	Device     domain.DeviceID   `cbor:"device"`
+	Channel    domain.Channel    `cbor:"channel"`
+	Provenance domain.Provenance `cbor:"provenance"`
 	// Scale says what the register counts; the door adds the bound on its
 	// movement from the device's rating.
-	Scale    Scale          `json:"scale"`
-	Register domain.Int128  `json:"register"`
-	Started  domain.Instant `json:"started,omitzero"` // see counter.Sample
-	Serial   string         `json:"serial,omitempty"`
+	Scale    Scale          `cbor:"scale"`
+	Register domain.Int128  `cbor:"register"`
+	Started  domain.Instant `cbor:"started,omitzero"` // see counter.Sample
+	Serial   string         `cbor:"serial,omitempty"`
 }
 
 // Scale is the part of a register's description that its protocol fixes; see
 // counter.Register.
 type Scale struct {
-	Num        int64         `json:"num"`
-	Den        int64         `json:"den"`
-	Modulus    domain.Int128 `json:"modulus,omitzero"`
-	ZeroIsNull bool          `json:"zero_is_null,omitempty"`
+	Num        int64         `cbor:"num"`
+	Den        int64         `cbor:"den"`
+	Modulus    domain.Int128 `cbor:"modulus,omitzero"`
+	ZeroIsNull bool          `cbor:"zero_is_null,omitempty"`
 }
 
 // Value is what a source counted over an interval by itself, without a
 // register that could be read.
 type Value struct {
-	Device     domain.DeviceID   `json:"device"`
-	Channel    domain.Channel    `json:"channel"`
-	Provenance domain.Provenance `json:"provenance"`
-	Interval   domain.Interval   `json:"interval"`
-	Value      domain.Int128     `json:"value"`
+	Device     domain.DeviceID   `cbor:"device"`
+	Channel    domain.Channel    `cbor:"channel"`
+	Provenance domain.Provenance `cbor:"provenance"`
+	Interval   domain.Interval   `cbor:"interval"`
+	Value      domain.Int128     `cbor:"value"`
 }
 
 // Silence is a device that was asked and did not answer.
 type Silence struct {
-	Device  domain.DeviceID `json:"device"`
-	Channel domain.Channel  `json:"channel"`
-	Reason  string          `json:"reason"`
+	Device  domain.DeviceID `cbor:"device"`
+	Channel domain.Channel  `cbor:"channel"`
+	Reason  string          `cbor:"reason"`
 }
 
 // Rejection is a reply that could not be understood.
 type Rejection struct {
-	Device domain.DeviceID `json:"device,omitempty"`
-	Reason string          `json:"reason"`
+	Device domain.DeviceID `cbor:"device,omitempty"`
+	Reason string          `cbor:"reason"`
 }
 
 // Round is what all sources of a site delivered for one boundary.
 type Round struct {
-	Site       domain.SiteID  `json:"site"`
-	At         domain.Instant `json:"at"`
-	Deliveries []Delivery     `json:"deliveries"`
+	Site       domain.SiteID  `cbor:"site"`
+	At         domain.Instant `cbor:"at"`
+	Deliveries []Delivery     `cbor:"deliveries"`
 }
 
 // Facts are events that a source observed ready-made. The door fills in their
 // origin.
 type Facts []domain.Event
 
-// MarshalJSON writes each fact under its wire name.
-func (f Facts) MarshalJSON() ([]byte, error) {
+// MarshalCBOR writes each fact under its wire name, in the bytes that the log
+// would hold.
+func (f Facts) MarshalCBOR() ([]byte, error) {
 	out := make([]carried, len(f))
 	for i, e := range f {
 		name, payload, err := wire.Encode(e)
@@ -120,16 +122,18 @@ func (f Facts) MarshalJSON() ([]byte, error) {
 		}
 		out[i] = carried{name, payload}
 	}
-	return json.Marshal(out)
+	return cbor.Marshal(out)
 }
 
-// UnmarshalJSON reads what MarshalJSON wrote.
-func (f *Facts) UnmarshalJSON(b []byte) error {
+// UnmarshalCBOR reads what MarshalCBOR wrote.
+func (f *Facts) UnmarshalCBOR(b []byte) error {
 	var in []carried
-	if err := json.Unmarshal(b, &in); err != nil {
+	if err := cbor.Unmarshal(b, &in); err != nil {
 		return err
 	}
-	*f = make(Facts, len(in))
+	if *f = nil; len(in) > 0 {
+		*f = make(Facts, len(in))
+	}
 	for i, c := range in {
 		e, err := wire.Decode(c.Type, c.Payload)
 		if err != nil {
@@ -141,8 +145,28 @@ func (f *Facts) UnmarshalJSON(b []byte) error {
 }
 
 type carried struct {
-	Type    string          `json:"type"`
-	Payload json.RawMessage `json:"payload"`
+	Type    string `cbor:"type"`
+	Payload []byte `cbor:"payload"`
+}
+
+// EncodeRound returns the bytes of a round as brokers carry it: CBOR (RFC
+// 8949), which takes replies as the bytes that they are.
+func EncodeRound(r Round) ([]byte, error) {
+	b, err := cbor.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("encode round of %s at %s: %w", r.Site, r.At, err)
+	}
+	return b, nil
+}
+
+// DecodeRound reads what EncodeRound wrote. Bytes that it did not write are an
+// error, never a panic.
+func DecodeRound(b []byte) (Round, error) {
+	var r Round
+	if err := cbor.Unmarshal(b, &r); err != nil {
+		return Round{}, fmt.Errorf("decode round: %w", err)
+	}
+	return r, nil
 }
 
 // register returns the full description of a sample's register. The bound on

@@ -11,7 +11,6 @@ package bus
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -119,9 +118,9 @@ func (b *Bus) Running() <-chan struct{} { return b.router.Running() }
 // Publish hands a round to the broker. In process it returns when the round
 // is recorded.
 func (b *Bus) Publish(ctx context.Context, round ingest.Round) error {
-	payload, err := json.Marshal(round)
+	payload, err := ingest.EncodeRound(round)
 	if err != nil {
-		return fmt.Errorf("publish round of %s at %s: %w", round.Site, round.At, err)
+		return fmt.Errorf("publish: %w", err)
 	}
 	msg := message.NewMessageWithContext(ctx, watermill.NewUUID(), payload)
 	msg.Metadata.Set(keySite, string(round.Site))
@@ -134,8 +133,8 @@ func (b *Bus) Publish(ctx context.Context, round ingest.Round) error {
 }
 
 func (b *Bus) handle(msg *message.Message) error {
-	var round ingest.Round
-	if err := json.Unmarshal(msg.Payload, &round); err != nil {
+	round, err := ingest.DecodeRound(msg.Payload)
+	if err != nil {
 		return fmt.Errorf("%w: message %s: %w", ingest.ErrUnrecordable, msg.UUID, err)
 	}
 	return b.cfg.Record(msg.Context(), round)

@@ -507,8 +507,10 @@ func TestSourceThatCannotWorkIsRefused(t *testing.T) {
 		{"no clock", func(c *chain.Config) { c.Now = nil }, "required"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
-			c := chain.Config{Name: "mempool", Every: domain.Minute, URL: "https://mempool.example", Client: http.DefaultClient,
-				Now: func() domain.Instant { return 0 }, Logger: slog.New(slog.DiscardHandler)}
+			c := chain.Config{
+				Name: "mempool", Every: domain.Minute, URL: "https://mempool.example", Client: http.DefaultClient,
+				Now: func() domain.Instant { return 0 }, Logger: slog.New(slog.DiscardHandler),
+			}
 			row.change(&c)
 			if _, err := chain.NewSource(c); err == nil || !strings.Contains(err.Error(), row.want) {
 				t.Errorf("got error %v, want one with %q", err, row.want)

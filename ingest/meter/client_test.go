@@ -70,30 +70,48 @@ func TestRepliesThatMakeNoSense(t *testing.T) {
 		reject string // or else it is silent
 		silent string
 	}{
-		{name: "the answer to another request", reject: "reply to transaction 258",
-			answer: func(r []byte) []byte { return append([]byte{1, 2}, frame(r, 1, 3, sixteen...)[2:]...) }},
-		{name: "another protocol", reject: "protocol 257",
+		{
+			name: "the answer to another request", reject: "reply to transaction 258",
+			answer: func(r []byte) []byte { return append([]byte{1, 2}, frame(r, 1, 3, sixteen...)[2:]...) },
+		},
+		{
+			name: "another protocol", reject: "protocol 257",
 			answer: func(r []byte) []byte {
 				return append(append(append([]byte{}, r[:2]...), 1, 1), frame(r, 1, 3, sixteen...)[4:]...)
-			}},
+			},
+		},
 		{name: "another unit", reject: "unit 2, not of 1", answer: func(r []byte) []byte { return frame(r, 2, 3, sixteen...) }},
 		{name: "another function", reject: "function 4, not to 3", answer: func(r []byte) []byte { return frame(r, 1, 4, sixteen...) }},
 		{name: "fewer registers", reject: "holds 8 bytes, want 16", answer: func(r []byte) []byte { return frame(r, 1, 3, eight...) }},
-		{name: "another number of bytes than it says", reject: "want 16",
-			answer: func(r []byte) []byte { return frame(r, 1, 3, append([]byte{15}, sixteen[1:]...)...) }},
-		{name: "more bytes than it announces", reject: "are announced",
-			answer: func(r []byte) []byte { return append(frame(r, 1, 3, sixteen...), 0) }},
-		{name: "a frame that announces too much", reject: "are announced",
-			answer: func(r []byte) []byte { return append(append([]byte{}, r[:4]...), 0xff, 0xff, 1, 3, 16) }},
-		{name: "a frame without a function", reject: "are announced",
-			answer: func(r []byte) []byte { return append(append([]byte{}, r[:4]...), 0, 1, 1, 3, 16) }},
+		{
+			name: "another number of bytes than it says", reject: "want 16",
+			answer: func(r []byte) []byte { return frame(r, 1, 3, append([]byte{15}, sixteen[1:]...)...) },
+		},
+		{
+			name: "more bytes than it announces", reject: "are announced",
+			answer: func(r []byte) []byte { return append(frame(r, 1, 3, sixteen...), 0) },
+		},
+		{
+			name: "a frame that announces too much", reject: "are announced",
+			answer: func(r []byte) []byte { return append(append([]byte{}, r[:4]...), 0xff, 0xff, 1, 3, 16) },
+		},
+		{
+			name: "a frame without a function", reject: "are announced",
+			answer: func(r []byte) []byte { return append(append([]byte{}, r[:4]...), 0, 1, 1, 3, 16) },
+		},
 		{name: "an exception with two codes", reject: "exception of 4 bytes", answer: func(r []byte) []byte { return frame(r, 1, 0x83, 2, 3) }},
-		{name: "an exception that has no name", reject: "exception 99 when asked for 8 registers at 3203",
-			answer: func(r []byte) []byte { return frame(r, 1, 0x83, 99) }},
-		{name: "an exception in the gateway's own name", silent: "exception 10 (gateway path unavailable)",
-			answer: func(r []byte) []byte { return frame(r, 255, 0x83, 10) }},
-		{name: "half a reply", silent: "the connection was closed before an answer came",
-			answer: func(r []byte) []byte { return frame(r, 1, 3, sixteen...)[:12] }},
+		{
+			name: "an exception that has no name", reject: "exception 99 when asked for 8 registers at 3203",
+			answer: func(r []byte) []byte { return frame(r, 1, 0x83, 99) },
+		},
+		{
+			name: "an exception in the gateway's own name", silent: "exception 10 (gateway path unavailable)",
+			answer: func(r []byte) []byte { return frame(r, 255, 0x83, 10) },
+		},
+		{
+			name: "half a reply", silent: "the connection was closed before an answer came",
+			answer: func(r []byte) []byte { return frame(r, 1, 3, sixteen...)[:12] },
+		},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			m := meter.Meter{Device: "main", Address: serveFrames(t, row.answer), Map: named(t, "iem3000"), Provenance: domain.ProvenanceSubMeter}

@@ -144,26 +144,36 @@ type fault struct {
 
 func faults() []fault {
 	return []fault{
-		{name: "never answers", silent: "no answer in time", timeout: 50 * time.Millisecond,
+		{
+			name: "never answers", silent: "no answer in time", timeout: 50 * time.Millisecond,
 			misbehave: func(_ *testing.T, _ *fake.MeterServer, st *shown) {
 				st.set(fake.MeterState{Fault: fake.MeterFaultSilent})
-			}},
-		{name: "refuses connections", silent: "connection refused",
+			},
+		},
+		{
+			name: "refuses connections", silent: "connection refused",
 			misbehave: func(t *testing.T, s *fake.MeterServer, _ *shown) {
 				if err := s.Refuse(); err != nil {
 					t.Fatal(err)
 				}
-			}},
-		{name: "hangs up", silent: "the connection was closed before an answer came",
+			},
+		},
+		{
+			name: "hangs up", silent: "the connection was closed before an answer came",
 			misbehave: func(_ *testing.T, _ *fake.MeterServer, st *shown) {
 				st.set(fake.MeterState{Fault: fake.MeterFaultHangUp})
-			}},
-		{name: "answers with an exception", reject: "exception 6 (server device busy) when asked for 16 registers at 40052",
-			misbehave: func(_ *testing.T, _ *fake.MeterServer, st *shown) { st.fail(healthy, modbus.ErrServerDeviceBusy) }},
-		{name: "is silent behind its gateway", silent: "exception 11 (gateway target device failed to respond)",
+			},
+		},
+		{
+			name: "answers with an exception", reject: "exception 6 (server device busy) when asked for 16 registers at 40052",
+			misbehave: func(_ *testing.T, _ *fake.MeterServer, st *shown) { st.fail(healthy, modbus.ErrServerDeviceBusy) },
+		},
+		{
+			name: "is silent behind its gateway", silent: "exception 11 (gateway target device failed to respond)",
 			misbehave: func(_ *testing.T, _ *fake.MeterServer, st *shown) {
 				st.fail(healthy, modbus.ErrGWTargetFailedToRespond)
-			}},
+			},
+		},
 	}
 }
 

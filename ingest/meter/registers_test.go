@@ -229,14 +229,19 @@ func TestRequests(t *testing.T) {
 		want [][3]uint16 // function, address, registers
 	}{
 		{"registers that touch are read together", meter.Map{Function: meter.Input, Registers: []meter.Register{
-			at(exported, 104, meter.Uint32), at(imported, 100, meter.Int64)}}, [][3]uint16{{4, 100, 6}}},
+			at(exported, 104, meter.Uint32), at(imported, 100, meter.Int64),
+		}}, [][3]uint16{{4, 100, 6}}},
 		{"registers that overlap are read once", meter.Map{Function: meter.Holding, Registers: []meter.Register{
-			at(imported, 100, meter.Int64), at(exported, 102, meter.Uint32)}}, [][3]uint16{{3, 100, 4}}},
+			at(imported, 100, meter.Int64), at(exported, 102, meter.Uint32),
+		}}, [][3]uint16{{3, 100, 4}}},
 		{"nothing between registers is read", meter.Map{Function: meter.Holding, Registers: []meter.Register{
-			at(imported, 100, meter.Uint32), at(exported, 103, meter.Uint32)}}, [][3]uint16{{3, 100, 2}, {3, 103, 2}}},
-		{"the serial number is read by itself", meter.Map{Function: meter.Holding,
+			at(imported, 100, meter.Uint32), at(exported, 103, meter.Uint32),
+		}}, [][3]uint16{{3, 100, 2}, {3, 103, 2}}},
+		{"the serial number is read by itself", meter.Map{
+			Function:  meter.Holding,
 			Registers: []meter.Register{at(imported, 100, meter.Uint32)},
-			Serial:    &meter.Serial{Function: meter.Holding, Address: 98, Type: meter.Uint32, Count: 2}}, [][3]uint16{{3, 98, 2}, {3, 100, 2}}},
+			Serial:    &meter.Serial{Function: meter.Holding, Address: 98, Type: meter.Uint32, Count: 2},
+		}, [][3]uint16{{3, 98, 2}, {3, 100, 2}}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			if diff := cmp.Diff(row.want, meter.Spans(row.m)); diff != "" {

@@ -140,23 +140,40 @@ func TestSunSpecRegisters(t *testing.T) {
 		want   []ingest.Sample
 		reject string
 	}{
-		{"a meter that delivered has two registers",
+		{
+			"a meter that delivered has two registers",
 			fake.MeterState{Import: 5 * domain.WattHour, Export: 2 * domain.WattHour},
-			[]ingest.Sample{acc32(imported, 5000, 1000, ""), acc32(exported, 2000, 1000, "")}, ""},
-		{"a register that wrapped shows the rest",
+			[]ingest.Sample{acc32(imported, 5000, 1000, ""), acc32(exported, 2000, 1000, "")},
+			"",
+		},
+		{
+			"a register that wrapped shows the rest",
 			fake.MeterState{Import: (1<<32 + 7) * domain.WattHour},
-			[]ingest.Sample{acc32(imported, 7000, 1000, "")}, ""},
-		{"a zero import is passed on as a null",
+			[]ingest.Sample{acc32(imported, 7000, 1000, "")},
+			"",
+		},
+		{
+			"a zero import is passed on as a null",
 			fake.MeterState{Import: 5 * domain.WattHour, RawImport: &zero},
-			[]ingest.Sample{acc32(imported, 0, 1000, "")}, ""},
-		{"the last value before the wrap is a value",
+			[]ingest.Sample{acc32(imported, 0, 1000, "")},
+			"",
+		},
+		{
+			"the last value before the wrap is a value",
 			fake.MeterState{RawImport: &raw},
-			[]ingest.Sample{acc32(imported, 0xfffffffe*1000, 1000, "")}, ""},
-		{"the coarsest scale still fits",
+			[]ingest.Sample{acc32(imported, 0xfffffffe*1000, 1000, "")},
+			"",
+		},
+		{
+			"the coarsest scale still fits",
 			fake.MeterState{RawImport: &raw, Scale: &coarsest},
-			[]ingest.Sample{{Device: "main", Channel: imported, Provenance: domain.ProvenanceRevenueMeter,
+			[]ingest.Sample{{
+				Device: "main", Channel: imported, Provenance: domain.ProvenanceRevenueMeter,
 				Register: domain.Int(0xfffffffe).MulDiv(1e13, 1),
-				Scale:    ingest.Scale{Num: 1, Den: 1, Modulus: domain.Int(1<<32).MulDiv(1e13, 1), ZeroIsNull: true}}}, ""},
+				Scale:    ingest.Scale{Num: 1, Den: 1, Modulus: domain.Int(1<<32).MulDiv(1e13, 1), ZeroIsNull: true},
+			}},
+			"",
+		},
 		{"all ones are no reading", fake.MeterState{RawImport: &full}, nil, "saturated"},
 		{"a scale that is not implemented leaves the unit unknown", fake.MeterState{Import: 1e6, Scale: &absent}, nil, "TotWh_SF is not implemented"},
 		{"a scale finer than a milliwatt-hour is refused", fake.MeterState{Import: 1e6, Scale: &tooFine}, nil, "TotWh_SF is -4"},

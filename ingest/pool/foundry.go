@@ -241,8 +241,10 @@ func (e earnings) statement(observed domain.Instant) (s domain.PoolStatementRece
 		from number
 		to   *domain.Satoshi
 	}{
-		{"totalAmount", e.Total, &s.Net}, {"ppsBaseAmount", e.Subsidy, &s.Subsidy},
-		{"txFeeRewardAmount", e.Fees, &s.Fees}, {"poolFeeAmount", fee, &s.PoolFee},
+		{"totalAmount", e.Total, &s.Net},
+		{"ppsBaseAmount", e.Subsidy, &s.Subsidy},
+		{"txFeeRewardAmount", e.Fees, &s.Fees},
+		{"poolFeeAmount", fee, &s.PoolFee},
 	} {
 		if *a.to, err = a.from.satoshi(); err != nil {
 			return s, fmt.Errorf("%s: %w", a.name, err)

@@ -214,7 +214,10 @@ func TestAmountsAreRoundedToTheSatoshiHalfAwayFromZero(t *testing.T) {
 
 func TestHashrateIsAWholeNumber(t *testing.T) {
 	for _, row := range []struct{ text, want string }{
-		{`1000`, "1000"}, {`"1000.5"`, "1001"}, {`1.2345678901234E15`, "1234567890123400"}, {`0`, "0"},
+		{`1000`, "1000"},
+		{`"1000.5"`, "1001"},
+		{`1.2345678901234E15`, "1234567890123400"},
+		{`0`, "0"},
 		{`79228162514264337593543950336`, "79228162514264337593543950336"},
 	} {
 		facts, rejected := pool.DecodeFoundry([]byte(reply(`"hashrate":1000`, `"hashrate":`+row.text)), "foundry", "west", noon)
