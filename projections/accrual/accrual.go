@@ -29,8 +29,8 @@ type Part struct {
 	Overage bool
 	// Used is how much of a reservation was used, in GPU-hours.
 	Used *big.Rat
-	// Estimated is true if a meter's energy was estimated.
-	Estimated bool
+	// Estimated is the part of Quantity that rests on estimates, or nil.
+	Estimated *big.Rat
 }
 
 // Contract accrues a version of a contract.
@@ -189,18 +189,25 @@ func (c *Contract) Within(iv domain.Interval) domain.Interval { return iv.Overla
 func (c *Contract) passThrough(p Part) Part {
 	table := c.facts.Table(c.Site)
 	s := table.SlotOf(p.Interval.Start)
-	energy, known := domain.Energy(0), true
+	slot := table.Interval(s)
+	portion := gross(p.Charge.LossPortion)
+	portion.Mul(portion, big.NewRat(int64(p.Interval.Length()), int64(slot.Length())))
+	quantity := func(e domain.Energy) *big.Rat {
+		q := big.NewRat(int64(e), int64(domain.KilowattHour))
+		return q.Mul(q, portion)
+	}
+	energy, estimated, known := domain.Energy(0), domain.Energy(0), true
 	for _, m := range p.Charge.Meters {
 		e, state := table.Energy(m, s)
 		energy += e
 		known = known && state != facts.Unknown
-		p.Estimated = p.Estimated || state == facts.Estimated
+		if state == facts.Estimated || p.Interval != slot { // a part of an interval is not metered
+			estimated += e
+		}
 	}
-	p.Quantity = new(big.Rat).Mul(big.NewRat(int64(energy), int64(domain.KilowattHour)), gross(p.Charge.LossPortion))
-	slot := table.Interval(s)
-	if p.Interval != slot {
-		p.Quantity.Mul(p.Quantity, big.NewRat(int64(p.Interval.Length()), int64(slot.Length())))
-		p.Estimated = true
+	p.Quantity = quantity(energy)
+	if estimated != 0 {
+		p.Estimated = quantity(estimated)
 	}
 	price, ok := c.facts.PowerPriceIn(c.site.Node, c.Currency, slot)
 	if ok && known {

@@ -210,8 +210,10 @@ func TestEventsThatNoFoldCanUseAreErrors(t *testing.T) {
 		{"a site without a step", "site s has a step of 0s", []domain.Event{domain.SiteRegistered{Site: "s"}}},
 		{"a site that changes its step", "site s changes its step from 5m0s to 1m0s", []domain.Event{site, domain.SiteRegistered{Site: "s", Step: domain.Minute}}},
 		{"readings of a site that is not registered", "readings of site s, which is not registered", []domain.Event{domain.ReadingsRecorded{Site: "s"}}},
-		{"a reading off the grid", "row 0: reading of m: interval [2026-10-14T12:00:00Z, 2026-10-14T13:00:00.000001Z) is not aligned to 5m0s",
-			[]domain.Event{site, domain.ReadingsRecorded{Site: "s", Readings: []domain.Reading{reading}}}},
+		{
+			"a reading off the grid", "row 0: reading of m: interval [2026-10-14T12:00:00Z, 2026-10-14T13:00:00.000001Z) is not aligned to 5m0s",
+			[]domain.Event{site, domain.ReadingsRecorded{Site: "s", Readings: []domain.Reading{reading}}},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := facts.New()

@@ -266,8 +266,10 @@ func (p *Player) playCharge(w *words) error {
 		return errors.New("a charge needs a contract above it")
 	}
 	r := reader{p: p}
-	c := domain.Charge{ID: w.plain[1], Kind: domain.ChargeKind(w.plain[2]), Description: w.plain[1], Overage: r.decimal(w.key("overage", "0")),
-		Adder: r.decimal(w.key("adder", "0")), LossPortion: r.decimal(w.key("loss", "0"))}
+	c := domain.Charge{
+		ID: w.plain[1], Kind: domain.ChargeKind(w.plain[2]), Description: w.plain[1], Overage: r.decimal(w.key("overage", "0")),
+		Adder: r.decimal(w.key("adder", "0")), LossPortion: r.decimal(w.key("loss", "0")),
+	}
 	switch rest := w.plain[3:]; {
 	case c.Kind == domain.ChargePassThrough:
 		for m := range strings.SplitSeq(rest[0], ",") {

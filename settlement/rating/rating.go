@@ -184,8 +184,8 @@ func (k *collector) add(version int64, p accrual.Part) {
 	if p.Used != nil {
 		s.used.Add(s.used, p.Used)
 	}
-	if p.Estimated {
-		s.estimated.Add(s.estimated, p.Quantity)
+	if p.Estimated != nil {
+		s.estimated.Add(s.estimated, p.Estimated)
 	}
 	s.span.End = p.Interval.End
 	s.intervals++
