@@ -21,9 +21,10 @@ var ErrUnrecordable = errors.New("round cannot be recorded")
 
 // Evidence keeps raw bytes by their digest.
 type Evidence interface {
-	// Put keeps the blobs and returns their digests once they are durable.
-	// Keeping the same bytes again costs nothing.
-	Put(ctx context.Context, blobs ...[]byte) ([]domain.Digest, error)
+	// Put keeps the blobs and returns their digests. They are durable when
+	// durable has returned no error. Keeping the same bytes again costs
+	// nothing.
+	Put(ctx context.Context, blobs ...[]byte) (digests []domain.Digest, durable func() error, err error)
 }
 
 // Door turns rounds into events and appends them. It remembers where every
@@ -141,13 +142,15 @@ func (d *Door) Record(ctx context.Context, round Round) (Report, error) {
 		}
 		raws[i] = del.Raw
 	}
-	digests, err := d.evidence.Put(ctx, raws...)
-	if err != nil {
+	kept := keeping{}
+	var err error
+	if kept.digests, kept.durable, err = d.evidence.Put(ctx, raws...); err != nil {
 		return report, fmt.Errorf("keep evidence of %s at %s: %w", round.Site, round.At, err)
 	}
+	defer kept.durable() //nolint:errcheck // a round that is given up waits too, since its bytes are still being read
 	for attempt := 0; ; attempt++ {
 		report = Report{Marks: map[domain.Mark]int{}}
-		err := d.record(ctx, round, digests, &report)
+		err := d.record(ctx, round, kept, &report)
 		if attempt > 0 || !errors.Is(err, eventlog.ErrIdempotencyConflict) && !errors.Is(err, eventlog.ErrWrongExpectedRevision) {
 			return report, err
 		}
@@ -159,8 +162,15 @@ func (d *Door) Record(ctx context.Context, round Round) (Report, error) {
 	}
 }
 
-// record plans and appends the events of a round.
-func (d *Door) record(ctx context.Context, round Round, digests []domain.Digest, report *Report) error {
+// keeping is evidence on its way to the disk.
+type keeping struct {
+	digests []domain.Digest
+	durable func() error
+}
+
+// record plans the events of a round while its evidence is being kept, and
+// appends them once it is: an event never names bytes that may yet be lost.
+func (d *Door) record(ctx context.Context, round Round, kept keeping, report *Report) error {
 	p := &plan{
 		door: d, round: round, report: report,
 		counters: map[series]counter.State{}, said: map[string]string{},
@@ -168,11 +178,14 @@ func (d *Door) record(ctx context.Context, round Round, digests []domain.Digest,
 	for i, del := range round.Deliveries {
 		origin := domain.Origin{Source: del.Source, Observed: del.Observed, Decoder: del.Decoder}
 		if len(del.Raw) > 0 {
-			origin.Evidence = digests[i]
+			origin.Evidence = kept.digests[i]
 		}
 		if err := p.delivery(ctx, del, origin); err != nil {
 			return fmt.Errorf("record %s of %s at %s: %w", del.Source, round.Site, round.At, err)
 		}
+	}
+	if err := kept.durable(); err != nil {
+		return fmt.Errorf("keep evidence of %s at %s: %w", round.Site, round.At, err)
 	}
 	if len(p.order) == 0 {
 		return nil

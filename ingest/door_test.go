@@ -28,13 +28,13 @@ var t0 = domain.Unix(1_790_812_800) // 2026-10-01T00:00:00Z
 // blobs keeps evidence in memory.
 type blobs map[domain.Digest][]byte
 
-func (b blobs) Put(_ context.Context, raws ...[]byte) ([]domain.Digest, error) {
+func (b blobs) Put(_ context.Context, raws ...[]byte) ([]domain.Digest, func() error, error) {
 	ds := make([]domain.Digest, len(raws))
 	for i, r := range raws {
 		ds[i] = domain.DigestOf(r)
 		b[ds[i]] = r
 	}
-	return ds, nil
+	return ds, func() error { return nil }, nil
 }
 
 // bench is a door on a log in memory, with a site of one meter and one miner.
@@ -420,6 +420,33 @@ func TestRoundsThatCanNeverBeRecordedAreParked(t *testing.T) {
 	all := events[domain.ObservationRejected](b)
 	if len(all) != 1 || all[0].Site != "unknown" || string(b.kept[all[0].Origin.Evidence]) != string(payload) {
 		t.Errorf("parked: %+v", all)
+	}
+}
+
+// lost is evidence that does not reach the disk.
+type lost struct{ blobs }
+
+func (l lost) Put(ctx context.Context, raws ...[]byte) ([]domain.Digest, func() error, error) {
+	digests, _, err := l.blobs.Put(ctx, raws...)
+	return digests, func() error { return errors.New("the disk is full") }, err
+}
+
+func TestNothingIsRecordedWhoseEvidenceIsNot(t *testing.T) {
+	b := newBench(t)
+	before := len(b.readings())
+	door, err := ingest.OpenDoor(t.Context(), b.log, lost{blobs{}}, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = door.Record(t.Context(), ingest.Round{Site: site, At: t0, Deliveries: []ingest.Delivery{meter(5)}})
+	if err == nil || !strings.Contains(err.Error(), "keep evidence of cedar-bend at 2026-10-01T00:00:00Z: the disk is full") {
+		t.Errorf("got %v", err)
+	}
+	if errors.Is(err, ingest.ErrUnrecordable) {
+		t.Error("a full disk is no reason to park a round")
+	}
+	if after := len(b.readings()); after != before {
+		t.Errorf("%d readings were recorded", after-before)
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -32,7 +33,9 @@ var (
 	ErrInUse = errors.New("is in use by another process")
 )
 
-// Store is a folder of blobs. It is safe for concurrent use.
+// Store is a folder of blobs. It is safe for concurrent use, but for one thing:
+// of two calls that keep the same new bytes at once, the second may call them
+// durable when only the first has.
 type Store struct {
 	db   *pebble.DB
 	pack *zstd.Encoder
@@ -68,41 +71,54 @@ func Open(dir string, logger *slog.Logger) (*Store, error) {
 	return &Store{db: db, pack: pack, open: unpack}, nil
 }
 
-// Put keeps the blobs and returns their digests, in order, once they are
-// durable. The digest of an empty blob is zero: there is nothing to keep.
-func (s *Store) Put(ctx context.Context, blobs ...[]byte) ([]domain.Digest, error) {
-	digests := make([]domain.Digest, len(blobs))
+// Put keeps the blobs and returns their digests, in order, at once. They are
+// durable when durable, which may be called more than once, has returned no
+// error. The digest of an empty blob is zero: there is nothing to keep. The
+// blobs must not change before durable returns.
+func (s *Store) Put(ctx context.Context, blobs ...[]byte) (digests []domain.Digest, durable func() error, err error) {
+	digests = make([]domain.Digest, len(blobs))
+	for i, b := range blobs {
+		if len(b) > BlobLimit {
+			return nil, nil, fmt.Errorf("keep evidence: %d bytes, limit %d", len(b), BlobLimit)
+		}
+		if len(b) > 0 {
+			digests[i] = domain.DigestOf(b)
+		}
+	}
+	kept := make(chan error, 1)
+	go func() { kept <- s.keep(ctx, digests, blobs) }() // while the caller goes on
+	return digests, sync.OnceValue(func() error { return <-kept }), nil
+}
+
+// keep compresses and syncs the blobs that are not there yet.
+func (s *Store) keep(ctx context.Context, digests []domain.Digest, blobs [][]byte) error {
 	batch := s.db.NewBatch()
 	defer batch.Close()
 	for i, b := range blobs {
 		if len(b) == 0 {
 			continue
 		}
-		if len(b) > BlobLimit {
-			return nil, fmt.Errorf("keep evidence: %d bytes, limit %d", len(b), BlobLimit)
-		}
-		digests[i] = domain.DigestOf(b)
 		_, closer, err := s.db.Get(digests[i][:])
 		if err == nil {
 			if err := closer.Close(); err != nil {
-				return nil, err
+				return err
 			}
 			continue
 		}
 		if !errors.Is(err, pebble.ErrNotFound) {
-			return nil, fmt.Errorf("keep evidence %s: %w", digests[i].Short(), err)
+			return fmt.Errorf("keep evidence %s: %w", digests[i].Short(), err)
 		}
 		if err := batch.Set(digests[i][:], s.pack.EncodeAll(b, nil), nil); err != nil {
-			return nil, fmt.Errorf("keep evidence %s: %w", digests[i].Short(), err)
+			return fmt.Errorf("keep evidence %s: %w", digests[i].Short(), err)
 		}
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return err
 	}
 	if batch.Empty() {
-		return digests, nil
+		return nil
 	}
-	return digests, s.commit(batch)
+	return s.commit(batch)
 }
 
 // commit syncs the batch. Pebble calls its logger's Fatalf, which panics here,

@@ -360,8 +360,8 @@ type book struct {
 
 type keepNothing struct{}
 
-func (keepNothing) Put(_ context.Context, blobs ...[]byte) ([]domain.Digest, error) {
-	return make([]domain.Digest, len(blobs)), nil
+func (keepNothing) Put(_ context.Context, blobs ...[]byte) ([]domain.Digest, func() error, error) {
+	return make([]domain.Digest, len(blobs)), func() error { return nil }, nil
 }
 
 func (m *machine) book(t testing.TB) *book {

@@ -272,12 +272,12 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 // evidence keeps nothing.
 type evidence struct{}
 
-func (evidence) Put(_ context.Context, blobs ...[]byte) ([]domain.Digest, error) {
+func (evidence) Put(_ context.Context, blobs ...[]byte) ([]domain.Digest, func() error, error) {
 	digests := make([]domain.Digest, len(blobs))
 	for i, b := range blobs {
 		digests[i] = domain.DigestOf(b)
 	}
-	return digests, nil
+	return digests, func() error { return nil }, nil
 }
 
 func TestRevisedPriceCountsAndAnUnmarkedChangeIsAConflict(t *testing.T) {

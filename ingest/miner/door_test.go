@@ -21,12 +21,12 @@ import (
 // discarded keeps no evidence.
 type discarded struct{}
 
-func (discarded) Put(_ context.Context, raws ...[]byte) ([]domain.Digest, error) {
+func (discarded) Put(_ context.Context, raws ...[]byte) ([]domain.Digest, func() error, error) {
 	ds := make([]domain.Digest, len(raws))
 	for i, r := range raws {
 		ds[i] = domain.DigestOf(r)
 	}
-	return ds, nil
+	return ds, func() error { return nil }, nil
 }
 
 // outages are the polls of a miner that was silent once and restarted twice.

@@ -152,8 +152,8 @@ func TestJobsWithoutGPUsAreNoticedOnce(t *testing.T) {
 
 type keepNothing struct{}
 
-func (keepNothing) Put(_ context.Context, blobs ...[]byte) ([]domain.Digest, error) {
-	return make([]domain.Digest, len(blobs)), nil
+func (keepNothing) Put(_ context.Context, blobs ...[]byte) ([]domain.Digest, func() error, error) {
+	return make([]domain.Digest, len(blobs)), func() error { return nil }, nil
 }
 
 // TestPollsOfAGrowingAccounting follows jobs through the door: what is
