@@ -196,7 +196,7 @@ func (f *Facts) restate(rec domain.Recorded, corrects bool, s domain.PriceSeries
 	if corrects {
 		f.findings = append(f.findings, Finding{
 			At: s.Start, Position: rec.Position, Source: o.Source, Interval: s.Interval(), Kind: "restated",
-			What: fmt.Sprintf("the market restates %d prices of %s, of %s", len(s.Prices), of, s.Interval()),
+			What: fmt.Sprintf("the market restates %d prices of %s", len(s.Prices), of),
 		})
 	}
 }
