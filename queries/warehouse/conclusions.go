@@ -1,0 +1,348 @@
+package warehouse
+
+import (
+	"context"
+	"fmt"
+	"math/big"
+
+	"wattbook/domain"
+	"wattbook/projections/balance"
+	"wattbook/projections/facts"
+	"wattbook/projections/margin"
+	"wattbook/projections/usage"
+	"wattbook/settlement/pools"
+)
+
+// Conclusions about intervals are drawn once for pages of intervals that are
+// over, and at every publication for the page that is not. The tables in
+// memory hold the former; what a late fact makes stale is taken out again.
+
+// byInterval are the tables of conclusions about intervals.
+func byInterval() []string { return []string{"intervals", "margins", "gpu_usage"} }
+
+// settleRows draws the conclusions of pages that are over and not drawn yet.
+func (p *Publisher) settleRows(ctx context.Context, f *facts.Facts) error {
+	for _, site := range f.Sites() {
+		table := f.Table(site.Site)
+		from, ok := p.settled[site.Site]
+		if since := table.Page(p.history.stale.since); !ok || since < from {
+			from = since
+			if err := p.takeOut(ctx, site.Site, since); err != nil {
+				return err
+			}
+		}
+		for _, run := range table.Extent(from) {
+			if run.End = min(run.End, table.Page(table.End()-1)); !run.Valid() {
+				continue
+			}
+			if err := conclude(p.tables, f, site, run); err != nil {
+				return err
+			}
+			from = run.End
+		}
+		p.settled[site.Site] = from
+	}
+	p.history.stale = nothing()
+	return p.tables.flush(ctx)
+}
+
+// takeOut removes what is concluded of a site from an instant on.
+func (p *Publisher) takeOut(ctx context.Context, site domain.SiteID, since domain.Instant) error {
+	if err := p.tables.flush(ctx); err != nil {
+		return err
+	}
+	for _, table := range byInterval() {
+		// A deleted row would stay in memory; a table made anew leaves none.
+		err := p.engine.exec(ctx, fmt.Sprintf("CREATE OR REPLACE TABLE %[1]s AS FROM %[1]s WHERE NOT (site = %[2]s AND start_utc >= make_timestamp(%[3]d))",
+			table, quoted(string(site)), int64(since)))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// concludeOpen draws the conclusions of the pages that are not settled.
+func (p *Publisher) concludeOpen(t *tables, f *facts.Facts) error {
+	for _, site := range f.Sites() {
+		for _, run := range f.Table(site.Site).Extent(p.settled[site.Site]) {
+			if err := conclude(t, f, site, run); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// conclude draws the conclusions about the intervals of a run.
+func conclude(t *tables, f *facts.Facts, site domain.SiteRegistered, run domain.Interval) error {
+	location, err := f.Zone(site.Zone)
+	if err != nil {
+		return fmt.Errorf("site %s: %w", site.Site, err)
+	}
+	c := concluder{tables: t, facts: f, site: site, table: f.Table(site.Site), zone: &zone{location: location}}
+	if err := c.balance(run); err != nil {
+		return err
+	}
+	if err := c.margins(run); err != nil {
+		return err
+	}
+	for r := range usage.GPU(f, site.Site, run) {
+		if err := t.add("gpu_usage", f.Next, string(site.Site), string(r.Customer), r.Interval.Start, r.Interval.End, c.zone.of(r.Interval.Start), int64(r.GPU)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+type concluder struct {
+	tables *tables
+	facts  *facts.Facts
+	site   domain.SiteRegistered
+	table  *facts.Table
+	zone   *zone
+}
+
+// share is a part of an interval's balance.
+type share struct {
+	name    string
+	energy  domain.Energy
+	state   facts.State
+	reading domain.Position // of the latest reading in it
+	read    bool            // there is one
+}
+
+// join adds the cell of a meter to what is known of a share.
+func (s *share) join(c facts.Cell) {
+	if c.State != facts.Unknown {
+		s.reading, s.read = max(s.reading, c.Position), true
+	}
+}
+
+// balance adds the rows of the table intervals.
+func (c *concluder) balance(run domain.Interval) error {
+	for row := range balance.Rows(c.facts, c.site.Site, run) {
+		var each *domain.Decimal
+		if price, ok := c.facts.PowerPriceIn(c.site.Node, c.site.Currency, row.Interval); ok {
+			v := price.Add(c.site.Dispatch.Adder)
+			each = &v
+		}
+		for _, s := range c.shares(row) {
+			var cost any
+			if each != nil && s.state != facts.Unknown {
+				cost = each.Mul(s.energy.MegawattHours()).Round(margin.Places)
+			}
+			err := c.tables.add("intervals", c.facts.Next, string(c.site.Site), row.Interval.Start, row.Interval.End, c.zone.of(row.Interval.Start), s.name,
+				known(int64(s.energy), s.state != facts.Unknown), s.state.String(), string(c.site.Currency), cost, known(s.reading, s.read))
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// shares returns the parts of an interval's balance, in the order in which
+// they are shown.
+func (c *concluder) shares(row balance.Row) []share {
+	slot := c.table.SlotOf(row.Interval.Start)
+	cell := func(m domain.DeviceID) facts.Cell { return c.table.Cell(m, domain.ChannelEnergyImport, slot) }
+	revenue := share{name: "revenue-meter", energy: row.Revenue, state: row.State}
+	revenue.join(cell(c.site.RevenueMeter))
+	all := []share{revenue}
+	metered := share{state: facts.Metered}
+	for _, use := range domain.Uses() {
+		s := share{name: string(use)}
+		s.energy, s.state = row.Use(use)
+		for _, b := range row.Branches {
+			if b.Use == use {
+				s.join(cell(b.Meter))
+				metered.join(cell(b.Meter))
+			}
+		}
+		metered.state = min(metered.state, s.state)
+		all = append(all, s)
+	}
+	losses, residual := metered, metered
+	losses.name, losses.energy = "losses", row.Losses
+	residual.name, residual.energy = "residual", row.Residual
+	residual.join(cell(c.site.RevenueMeter))
+	residual.state = min(metered.state, row.State)
+	return append(all, losses, residual)
+}
+
+// margins adds the rows of the table margins.
+func (c *concluder) margins(run domain.Interval) error {
+	for r, err := range margin.Rows(c.facts, c.site.Site, run) {
+		if err != nil {
+			return err
+		}
+		revenue, state := c.table.Energy(c.site.RevenueMeter, c.table.SlotOf(r.Interval.Start))
+		row := []any{
+			c.facts.Next, string(c.site.Site), r.Interval.Start, r.Interval.End, c.zone.of(r.Interval.Start), string(c.site.Currency),
+			optionalRounded(r.Price),
+			rounded{c.site.Dispatch.Adder},
+		}
+		for _, u := range []margin.Use{r.Mining, r.AI, r.Overhead} {
+			row = append(row, known(int64(u.Energy), u.State != facts.Unknown), u.State.String(), optional(u.Revenue), optional(u.Cost), optional(u.Margin))
+		}
+		row = append(row, known(int64(revenue), state != facts.Unknown), optional(r.Cost), optional(r.Margin),
+			known(r.Mined.Shares.Decimal(), r.Mined.Reported > 0 || r.Mined.Miners == 0), r.Mined.Reported, r.Mined.Miners,
+			satoshi(r.Mined.Expected), r.Mined.Provisional, r.Estimated)
+		if err := c.tables.add("margins", row...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// satoshi returns an exact amount of satoshi as its column holds it.
+func satoshi(r *big.Rat) any {
+	if r == nil {
+		return nil
+	}
+	return domain.RoundRat(r, 10)
+}
+
+// standing adds the rows of what is as it is now: sites, devices, days,
+// allocations, pool days and findings.
+func (p *Publisher) standing(t *tables, f *facts.Facts) error {
+	for _, site := range f.Sites() {
+		location, err := f.Zone(site.Zone)
+		if err != nil {
+			return fmt.Errorf("site %s: %w", site.Site, err)
+		}
+		z := &zone{location: location}
+		for _, add := range []func(*tables, *facts.Facts, domain.SiteRegistered, *zone) error{p.siteRow, p.deviceRows, p.dayRows, p.allocationRows, p.poolRows} {
+			if err := add(t, f, site, z); err != nil {
+				return err
+			}
+		}
+	}
+	return p.findingRows(t, f)
+}
+
+func (p *Publisher) siteRow(t *tables, _ *facts.Facts, s domain.SiteRegistered, _ *zone) error {
+	d := s.Dispatch
+	return t.add("sites", p.history.sites[s.Site].position, string(s.Site), text(s.Name), text(s.Zone), int64(s.Step), text(s.Currency), text(s.Node), text(s.RevenueMeter),
+		rounded{s.LossPortion}, rounded{d.Adder}, text(s.Pool.Pool), text(s.Pool.Account), text(s.Pool.Scheme), rounded{s.Pool.Fee},
+		int64(d.Limit), int64(d.Ramp), int64(d.MinOn), int64(d.MinOff), int64(d.Reserve))
+}
+
+func (p *Publisher) deviceRows(t *tables, f *facts.Facts, s domain.SiteRegistered, _ *zone) error {
+	for _, d := range f.Devices(s.Site) {
+		err := t.add("devices", p.history.devices[domain.DeviceKey{Site: s.Site, Device: d.Device}], string(s.Site), string(d.Device), string(d.Kind), text(d.Model),
+			text(d.Serial), text(d.Under), text(d.Use), d.Units, known(int64(d.RatedPower), d.RatedPower != 0), known(d.RatedHashes, d.RatedHashes.Sign() != 0),
+			known(int64(d.TypicalPower), d.TypicalPower != 0), known(d.TypicalHashes, d.TypicalHashes.Sign() != 0), text(d.Host))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Publisher) dayRows(t *tables, f *facts.Facts, s domain.SiteRegistered, z *zone) error {
+	last, any := day(0), false
+	for _, run := range f.Table(s.Site).Extent(beginning) {
+		for at := run.Start; at < run.End; at = max(at+1, z.span.End) {
+			if d := z.of(at); !any || d != last { // a day may be in two runs
+				if err := t.add("local_days", f.Next, string(s.Site), d, z.span.Start, z.span.End); err != nil {
+					return err
+				}
+				last, any = d, true
+			}
+		}
+	}
+	return nil
+}
+
+func (p *Publisher) allocationRows(t *tables, f *facts.Facts, s domain.SiteRegistered, z *zone) error {
+	for _, a := range f.GPUAllocations(s.Site) {
+		at := p.history.allocations[allocationKey{s.Site, a.Allocation}]
+		err := t.add("allocations", at.start, string(s.Site), a.Allocation, string(a.Customer), text(a.Host), a.GPUs, a.At, instant(a.End), z.of(a.At),
+			known(at.end, at.ended), text(at.state), text(a.Origin.Source), digest(a.Origin.Evidence))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// causes are the causes in the order of the columns of pool_days.
+func causes() []domain.BridgeCause {
+	return []domain.BridgeCause{
+		domain.CauseUncredited, domain.CauseFees, domain.CausePoolFee, domain.CauseOther, domain.CauseUnstated, domain.CauseUnpaid, domain.CauseRounding,
+	}
+}
+
+func (p *Publisher) poolRows(t *tables, f *facts.Facts, s domain.SiteRegistered, z *zone) error {
+	if s.Pool.Pool == "" {
+		return nil
+	}
+	begun := f.Table(s.Site).Start() // of a day before it nothing is expected
+	for _, run := range f.Table(s.Site).Extent(beginning) {
+		if run.Start = run.Start.Floor(domain.Day); run.Start < begun {
+			run.Start = run.Start.Add(domain.Day)
+		}
+		stated := map[domain.Instant]bool{}
+		for _, st := range f.Statements(s.Pool.Pool, s.Pool.Account, run) {
+			stated[st.Interval.Start] = true
+		}
+		days, unknown := pools.Draw(f, pools.Account{Site: s.Site, Terms: s.Pool}, run)
+		if unknown != nil {
+			p.cfg.Logger.Debug("pool days are left out", "site", s.Site, "why", unknown)
+		}
+		for _, d := range days {
+			if err := p.poolRow(t, f, s, z, d, stated[d.Interval.Start]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (p *Publisher) poolRow(t *tables, f *facts.Facts, s domain.SiteRegistered, z *zone, d domain.Reconciliation, stated bool) error {
+	lines := map[domain.BridgeCause]domain.Satoshi{}
+	for _, l := range d.Lines {
+		lines[l.Cause] += l.Satoshi
+	}
+	row := []any{
+		f.Next, string(s.Site), string(d.Pool), d.Account, d.Interval.Start, d.Interval.End, z.of(d.Interval.Start), d.Shares.Decimal(),
+		int64(d.Expected), known(int64(d.Stated), stated), int64(d.Received), int64(d.Expected - d.Received),
+	}
+	for _, c := range causes() {
+		row = append(row, int64(lines[c]))
+	}
+	at, ok := p.history.reconciled[reconciledKey{d.Pool, d.Account, d.Interval.Start}]
+	return t.add("pool_days", append(row, text(d.Finding), known(at, ok))...)
+}
+
+func (p *Publisher) findingRows(t *tables, f *facts.Facts) error {
+	zones := map[domain.SiteID]*zone{}
+	for _, s := range f.Sites() {
+		location, err := f.Zone(s.Zone)
+		if err != nil {
+			return err
+		}
+		zones[s.Site] = &zone{location: location}
+	}
+	for _, g := range f.Findings() {
+		start, end := instant(g.At), any(nil)
+		if g.Interval != (domain.Interval{}) {
+			start, end = instant(g.Interval.Start), instant(g.Interval.End)
+		}
+		var local any
+		if z := zones[g.Site]; z != nil && start != nil {
+			local = z.of(start.(domain.Instant))
+		}
+		channel, value, register := any(nil), any(nil), any(nil)
+		if g.Device != "" {
+			channel, value, register = g.Channel.String(), g.Value, g.Register
+		}
+		err := t.add("data_gaps", g.Position, int64(g.Row), text(g.Site), g.Kind, start, end, local, text(g.Source), text(g.Device), channel, value, register, text(g.What))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

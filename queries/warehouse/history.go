@@ -1,0 +1,254 @@
+package warehouse
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"wattbook/domain"
+)
+
+// history fills the tables whose rows are events of the log, in its order. It
+// also remembers where things stand in the log that the facts do not.
+type history struct {
+	tables *tables
+	next   domain.Position // of the log: all before it is told
+	stale  stale           // which conclusions the events since the last drawing touch
+
+	rows  int           // in the part that is being filled
+	count int64         // readings that were told
+	sum   domain.Int128 // of their values
+	last  domain.EventID
+
+	zones       map[domain.SiteID]*zone
+	sites       map[domain.SiteID]sitePlace
+	devices     map[domain.DeviceKey]domain.Position
+	allocations map[allocationKey]allocationPlace
+	reconciled  map[reconciledKey]domain.Position
+}
+
+type allocationKey struct {
+	site       domain.SiteID
+	allocation string
+}
+
+// sitePlace is where a site's last registration stands.
+type sitePlace struct {
+	position domain.Position
+	currency domain.Currency
+}
+
+// allocationPlace is where an allocation's events stand. The first start and
+// the first end count, as they do for the facts.
+type allocationPlace struct {
+	start, end     domain.Position
+	started, ended bool
+	state          string
+}
+
+type reconciledKey struct {
+	pool    domain.PoolID
+	account string
+	start   domain.Instant
+}
+
+func newHistory(t *tables) *history {
+	return &history{
+		tables: t, zones: map[domain.SiteID]*zone{}, sites: map[domain.SiteID]sitePlace{}, devices: map[domain.DeviceKey]domain.Position{},
+		allocations: map[allocationKey]allocationPlace{}, reconciled: map[reconciledKey]domain.Position{}, stale: everything(),
+	}
+}
+
+// tell fills in what an event says.
+func (h *history) tell(rec domain.Recorded) error {
+	if rec.Position != h.next {
+		return fmt.Errorf("event at position %d is out of turn, want %d", rec.Position, h.next)
+	}
+	h.next, h.last = rec.Position+1, rec.ID
+	h.stale.learn(rec.Event)
+	switch e := rec.Event.(type) {
+	case domain.SiteRegistered:
+		z, err := time.LoadLocation(e.Zone)
+		if err != nil {
+			return fmt.Errorf("site %s: zone %q: %w", e.Site, e.Zone, err)
+		}
+		h.zones[e.Site] = &zone{location: z}
+		h.sites[e.Site] = sitePlace{rec.Position, e.Currency}
+	case domain.DeviceRegistered:
+		h.devices[domain.DeviceKey{Site: e.Site, Device: e.Device}] = rec.Position
+	case domain.ReadingsRecorded:
+		h.count += int64(len(e.Readings))
+		for _, r := range e.Readings {
+			h.sum = h.sum.Add(r.Value)
+		}
+	case domain.GPUAllocationStarted:
+		k := allocationKey{e.Site, e.Allocation}
+		if a := h.allocations[k]; !a.started {
+			a.start, a.started = rec.Position, true
+			h.allocations[k] = a
+		}
+	case domain.GPUAllocationEnded:
+		k := allocationKey{e.Site, e.Allocation}
+		if a := h.allocations[k]; !a.ended {
+			a.end, a.ended, a.state = rec.Position, true, e.State
+			h.allocations[k] = a
+		}
+	case domain.PayoutReconciled:
+		h.reconciled[reconciledKey{e.Pool, e.Account, e.Interval.Start}] = rec.Position
+	default:
+		return h.row(rec)
+	}
+	return nil
+}
+
+// row adds the rows of an event that is a row, or several.
+func (h *history) row(rec domain.Recorded) error {
+	p, at := rec.Position, rec.RecordedAt
+	switch e := rec.Event.(type) {
+	case domain.PowerPriced:
+		return h.prices("power_price_history", rec, e.Series, e.Corrects, e.Origin, string(e.Node), string(e.Currency))
+	case domain.BitcoinPriced:
+		return h.prices("bitcoin_price_history", rec, e.Series, e.Corrects, e.Origin, string(e.Currency))
+	case domain.DifficultyAdjusted:
+		return h.tables.add("difficulty", p, e.Height, e.At, fmt.Sprintf("%08x", uint32(e.Bits)), rounded{domain.RoundRat(e.Bits.Difficulty(), 8)},
+			int64(domain.Subsidy(e.Height)), text(e.Origin.Source), at, digest(e.Origin.Evidence))
+	case domain.BlockFeesPublished:
+		return h.tables.add("block_fees", p, e.Interval.Start, e.Interval.End, e.Blocks, int64(e.Fees), text(e.Origin.Source), at, digest(e.Origin.Evidence))
+	case domain.ContractSigned:
+		return h.contract(rec, e)
+	case domain.AllocationDecided:
+		return h.decision(rec, e)
+	case domain.PoolStatementReceived:
+		return h.tables.add("pool_statements", p, string(e.Pool), e.Account, e.Interval.Start, e.Interval.End, int64(e.Subsidy), int64(e.Fees),
+			int64(e.PoolFee), int64(e.Other), int64(e.Net), e.Hashrate, e.Complete, text(e.Origin.Source), instant(e.Origin.Observed), at, digest(e.Origin.Evidence))
+	case domain.PayoutReceived:
+		return h.tables.add("payouts", p, string(e.Pool), e.Account, e.Transaction, text(e.Address), e.At, int64(e.Amount),
+			text(e.Origin.Source), at, digest(e.Origin.Evidence))
+	case domain.PeriodClosed:
+		return h.tables.add("closed_periods", p, e.AsOf, string(e.Site), e.Period.String(), e.Interval.Start, e.Interval.End, h.localDay(e.Site, e.Interval.Start),
+			e.Metered, e.Estimated, e.Missing, digest(e.Balance), digest(e.Usage), digest(e.Margin))
+	case domain.InvoiceIssued:
+		return h.invoice(p, e.Invoice)
+	}
+	return nil
+}
+
+func (h *history) prices(table string, rec domain.Recorded, s domain.PriceSeries, corrects bool, o domain.Origin, named ...string) error {
+	for i, price := range s.Prices {
+		start := s.Start.Add(s.Step * domain.Duration(i))
+		row := []any{rec.Position, int64(i)}
+		for _, n := range named {
+			row = append(row, n)
+		}
+		row = append(row, start, start.Add(s.Step), rounded{price}, price.String(), corrects,
+			text(o.Source), instant(o.Observed), rec.RecordedAt, digest(o.Evidence))
+		if err := h.tables.add(table, row...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *history) contract(rec domain.Recorded, c domain.ContractSigned) error {
+	err := h.tables.add("contracts", rec.Position, string(c.Site), string(c.Contract), c.Version, string(c.Buyer.ID), text(c.Buyer.Name), text(c.Seller.Name),
+		text(c.Series), string(c.Currency), int64(c.Currency.Digits()), c.Zone, c.Start, instant(c.End), h.localDay(c.Site, c.Start), c.PaymentDays,
+		text(c.Tax.Name), rounded{c.Tax.Rate}, text(c.Tax.Reason), rec.RecordedAt)
+	if err != nil {
+		return err
+	}
+	for i, ch := range c.Charges {
+		terms, err := json.Marshal(ch)
+		if err != nil {
+			return fmt.Errorf("charge %s: %w", ch.ID, err)
+		}
+		var meters any
+		if len(ch.Meters) > 0 {
+			names := make([]string, len(ch.Meters))
+			for k, m := range ch.Meters {
+				names[k] = string(m)
+			}
+			meters = names
+		}
+		err = h.tables.add("contract_charges", rec.Position, int64(i+1), string(c.Site), string(c.Contract), c.Version, ch.ID, string(ch.Kind), text(ch.Description),
+			known(ch.Quantity, ch.Quantity != 0), string(c.Currency), positive(ch.Rate), positive(ch.Overage), positive(ch.Adder), positive(ch.LossPortion), meters, string(terms))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// positive returns a term of a charge, or nil where the charge has none.
+func positive(d domain.Decimal) any {
+	if d.IsZero() {
+		return nil
+	}
+	return rounded{d}
+}
+
+func (h *history) decision(rec domain.Recorded, d domain.AllocationDecided) error {
+	in := d.Inputs
+	loads := map[domain.DeviceID]domain.LoadInput{}
+	for _, l := range in.Loads {
+		loads[l.Load] = l
+	}
+	for i, c := range d.Choices {
+		l := loads[c.Load]
+		err := h.tables.add("decisions", rec.Position, d.AsOf, string(d.Site), d.Interval.Start, d.Interval.End, h.localDay(d.Site, d.Interval.Start), d.Rule,
+			int64(i+1), string(c.Load), string(c.Use), c.On, string(c.Reason), int64(c.Power), optionalRounded(c.Value), optionalRounded(c.Cost),
+			int64(l.Power), optionalRounded(l.Shares), text(l.Basis), l.Committed, l.On, instant(l.Since), text(h.sites[d.Site].currency),
+			optionalRounded(in.PowerPrice), rounded{in.Dispatch.Adder}, rounded{in.LossPortion}, optionalRounded(in.BitcoinPrice),
+			known(fmt.Sprintf("%08x", uint32(in.Bits)), in.Bits != 0), known(in.Height, in.Bits != 0), optionalRounded(in.FeesPerBlock), rounded{in.PoolFee})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *history) invoice(p domain.Position, inv domain.Invoice) error {
+	err := h.tables.add("invoices", p, inv.AsOf, inv.Number, string(inv.Site), string(inv.Contract), inv.Version, string(inv.Buyer.ID), text(inv.Buyer.Name),
+		inv.Period.String(), inv.Interval.Start, inv.Interval.End, h.localDay(inv.Site, inv.Interval.Start), inv.Issued, inv.Due, string(inv.Total.Currency),
+		int64(inv.Total.Currency.Digits()), inv.Subtotal.Decimal(), text(inv.Tax.Name), rounded{inv.Tax.Rate}, inv.TaxDue.Decimal(), inv.Total.Decimal())
+	if err != nil {
+		return err
+	}
+	for _, l := range inv.Lines {
+		err := h.tables.add("invoice_lines", p, inv.Number, l.Line, string(inv.Site), string(inv.Contract), l.Charge, string(l.Kind), text(l.Description),
+			l.Interval.Start, l.Interval.End, h.localDay(inv.Site, l.Interval.Start), rounded{l.Quantity}, l.Unit, optionalRounded(l.UnitPrice),
+			string(inv.Total.Currency), l.Amount.Decimal(), rounded{l.Estimated}, text(l.Detail))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// zone finds local days; instants mostly come in order.
+type zone struct {
+	location *time.Location
+	day      day
+	span     domain.Interval // of the day
+}
+
+// of returns the local day of an instant.
+func (z *zone) of(t domain.Instant) day {
+	if !z.span.Contains(t) {
+		local := t.Time().In(z.location)
+		midnight := func(n int) domain.Instant {
+			return domain.At(time.Date(local.Year(), local.Month(), local.Day()+n, 0, 0, 0, 0, z.location))
+		}
+		z.day = day(time.Date(local.Year(), local.Month(), local.Day(), 0, 0, 0, 0, time.UTC).Unix() / 86_400)
+		z.span = domain.Interval{Start: midnight(0), End: midnight(1)}
+	}
+	return z.day
+}
+
+// localDay returns the day at the site, in the zone that is registered at this
+// place of the log, or nil if none is.
+func (h *history) localDay(site domain.SiteID, t domain.Instant) any {
+	if z := h.zones[site]; z != nil {
+		return z.of(t)
+	}
+	return nil
+}

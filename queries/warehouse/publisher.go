@@ -1,0 +1,302 @@
+package warehouse
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"wattbook/domain"
+	"wattbook/domain/eventlog"
+	"wattbook/domain/wire"
+	"wattbook/projections/facts"
+)
+
+// Config says where a warehouse is published and how. What is zero has a
+// default.
+type Config struct {
+	Dir    string
+	Now    func() domain.Instant
+	Logger *slog.Logger
+	// Grace is how long a file stays after the last views that read it were
+	// replaced: two days, so that whoever opened the database in the morning
+	// can go on.
+	Grace domain.Duration
+	// Parts is how many parts an epoch has before it is compacted: 24. Merge
+	// is how many compacted files there are before they become one: 48.
+	Parts, Merge int
+	// Rows bounds a part: 1,000,000.
+	Rows int
+	// Links is how many of the last databases stay under the name of their
+	// position: 8.
+	Links int
+	// Memory bounds what DuckDB takes before it spills to Dir/tmp: 512MB.
+	Memory string
+}
+
+func (c Config) withDefaults() Config {
+	c.Grace = cmp.Or(c.Grace, 2*domain.Day)
+	c.Parts = cmp.Or(c.Parts, 24)
+	c.Merge = cmp.Or(c.Merge, 48)
+	c.Rows = cmp.Or(c.Rows, 1_000_000)
+	c.Links = cmp.Or(c.Links, 8)
+	c.Memory = cmp.Or(c.Memory, "512MB")
+	return c
+}
+
+// Published says what a database file knows.
+type Published struct {
+	Position    domain.Position // events of the log before it are in the file
+	At          domain.Instant  // when it was published
+	Schema      string
+	LastEvent   string // id of the event before Position
+	ReadingRows int64
+	OpenEpoch   int64
+}
+
+// Publisher keeps a warehouse up to date. One process publishes a folder; a
+// publisher is not safe for concurrent use.
+type Publisher struct {
+	cfg    Config
+	lock   *os.File
+	before Published // what was found in the folder when it was opened
+
+	engine  *engine
+	tables  *tables
+	layout  *layout
+	history *history
+	settled map[domain.SiteID]domain.Instant // up to where the tables hold the site's conclusions
+	last    Published
+	broken  bool // an error left the tables half filled
+}
+
+// Open opens the folder for publishing. It is an error if another process
+// publishes it. A folder of another version's tables is emptied: it is made
+// again from the log.
+func Open(cfg Config) (*Publisher, error) {
+	cfg = cfg.withDefaults()
+	dir, err := filepath.Abs(cfg.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("open warehouse: %w", err)
+	}
+	if strings.ContainsAny(dir, `*?[]{}\`) {
+		return nil, fmt.Errorf("open warehouse: the path %s has one of the characters * ? [ ] { } \\, which mean something to DuckDB; use another folder", dir)
+	}
+	cfg.Dir = dir
+	p := &Publisher{cfg: cfg}
+	if err := makeDir(filepath.Join(dir, "tmp")); err != nil {
+		return nil, err
+	}
+	if p.lock, err = lock(filepath.Join(dir, lockName)); err != nil {
+		return nil, err
+	}
+	if err := p.prepare(context.Background()); err != nil {
+		return nil, errors.Join(err, p.Close())
+	}
+	return p, nil
+}
+
+// Close gives the folder free. What was published stays.
+func (p *Publisher) Close() error {
+	var err error
+	if p.engine != nil {
+		err = p.engine.close()
+		p.engine = nil
+	}
+	return errors.Join(err, p.lock.Close())
+}
+
+// prepare looks at what the folder holds and readies the tables.
+func (p *Publisher) prepare(ctx context.Context) error {
+	if err := p.clearTmp(); err != nil {
+		return err
+	}
+	before, ok, err := readPublished(ctx, p.cfg.Dir)
+	if err != nil || ok && before.Schema != schemaVersion() {
+		p.cfg.Logger.Warn("the warehouse is made again from the log", "folder", p.cfg.Dir, "schema", before.Schema, "err", err)
+		if err := wipe(p.cfg.Dir); err != nil {
+			return err
+		}
+		before = Published{}
+	}
+	p.before = before
+	return p.reset(ctx)
+}
+
+func (p *Publisher) clearTmp() error {
+	tmp := filepath.Join(p.cfg.Dir, "tmp")
+	if err := os.RemoveAll(tmp); err != nil {
+		return fmt.Errorf("clear warehouse: %w", err)
+	}
+	return makeDir(tmp)
+}
+
+// wipe deletes all that is published: first the sentinels, so that a client
+// that is at it fails loudly.
+func wipe(dir string) error {
+	for _, s := range globbed(filepath.Join(dir, "open", "readings", "epoch=*", sentinelName)) {
+		if err := remove(s); err != nil {
+			return err
+		}
+	}
+	for _, f := range globbed(filepath.Join(dir, linkPrefix+"*.duckdb")) {
+		if err := remove(f); err != nil {
+			return err
+		}
+	}
+	return errors.Join(
+		remove(filepath.Join(dir, publishedName)),
+		os.RemoveAll(filepath.Join(dir, "open")), os.RemoveAll(filepath.Join(dir, "closed")), syncDir(dir),
+	)
+}
+
+// reset empties the tables, which the next Publish fills from the first event
+// of the log, and reads the layout from the names of the files.
+func (p *Publisher) reset(ctx context.Context) error {
+	if p.engine != nil {
+		if err := p.engine.close(); err != nil {
+			p.cfg.Logger.Warn("DuckDB did not close well", "err", err)
+		}
+		p.engine = nil
+	}
+	var err error
+	if p.layout, err = scan(p.cfg.Dir); err != nil {
+		return err
+	}
+	if p.engine, err = newEngine(engineLimits{Memory: p.cfg.Memory, Threads: 2, Spill: p.layout.tmp("spill")}); err != nil {
+		return err
+	}
+	all := append(relations(schemaSQL), relations(readingsSQL)...)
+	p.tables = newTables(p.engine, "memory", all)
+	for _, r := range all {
+		if !r.view {
+			if err := p.engine.exec(ctx, r.sql); err != nil {
+				return fmt.Errorf("make tables: %w", err)
+			}
+		}
+	}
+	p.history, p.settled, p.broken = newHistory(p.tables), map[domain.SiteID]domain.Instant{}, false
+	p.last = Published{}
+	return p.openEpoch(ctx)
+}
+
+// Publish brings the warehouse to the position that the facts are at, and
+// returns what it published. A warehouse that is there already is left as it
+// is. After an error what was published before stays as it was, and the next
+// call tries again.
+func (p *Publisher) Publish(ctx context.Context, log eventlog.Log, f *facts.Facts) (_ Published, err error) {
+	if p.broken {
+		if err := p.reset(ctx); err != nil {
+			return Published{}, fmt.Errorf("publish the warehouse: %w", err)
+		}
+	}
+	if f.Next == 0 || p.last.Position == f.Next {
+		return p.last, nil
+	}
+	defer func() {
+		if err != nil {
+			p.broken = true
+			err = fmt.Errorf("publish the warehouse: %w", err)
+		}
+	}()
+	if p.layout.end() > f.Next || p.before.Position > f.Next {
+		return Published{}, p.foreign(fmt.Sprintf("the log ends at position %d", f.Next))
+	}
+	if err := p.read(ctx, log, f.Next); err != nil {
+		return Published{}, err
+	}
+	if err := p.settleRows(ctx, f); err != nil {
+		return Published{}, err
+	}
+	if err := p.compact(ctx); err != nil {
+		return Published{}, err
+	}
+	out, err := p.write(ctx, f)
+	if err != nil {
+		return Published{}, err
+	}
+	now := p.cfg.Now()
+	if err := errors.Join(p.layout.retire(now), p.layout.sweep(now, p.cfg.Grace)); err != nil {
+		return Published{}, err
+	}
+	p.last, p.before = out, out
+	return out, nil
+}
+
+// foreign is the error for a folder that was published from another log.
+func (p *Publisher) foreign(why string) error {
+	return fmt.Errorf("%s was published from another log, at position %d (%s): remove the folder, and it is made anew from this one",
+		p.cfg.Dir, max(p.before.Position, p.layout.end()), why)
+}
+
+// read tells the tables of the events up to a position, and writes the parts
+// of those that no part holds yet.
+func (p *Publisher) read(ctx context.Context, log eventlog.Log, to domain.Position) error {
+	for r, err := range log.ReadAll(ctx, p.history.next) {
+		if err != nil {
+			return err
+		}
+		if r.Position >= to {
+			break
+		}
+		rec, err := wire.Open(r)
+		if err != nil {
+			return err
+		}
+		if r.Position+1 == p.before.Position && rec.ID.String() != p.before.LastEvent {
+			return p.foreign(fmt.Sprintf("the event at position %d is another", r.Position))
+		}
+		if err := p.history.tell(rec); err != nil {
+			return fmt.Errorf("event at position %d: %w", r.Position, err)
+		}
+		if err := p.readings(rec); err != nil {
+			return fmt.Errorf("event at position %d: %w", r.Position, err)
+		}
+		if p.history.rows >= p.cfg.Rows {
+			if err := p.cut(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	if p.history.next != to {
+		return fmt.Errorf("the log ends at position %d, want %d", p.history.next, to)
+	}
+	return p.cut(ctx)
+}
+
+// readings adds the rows of a batch to the part that is being filled, unless a
+// part holds them already.
+func (p *Publisher) readings(rec domain.Recorded) error {
+	batch, ok := rec.Event.(domain.ReadingsRecorded)
+	if !ok || rec.Position < p.layout.end() {
+		return nil
+	}
+	for i, r := range batch.Readings {
+		err := p.tables.add("part",
+			rec.Position, int64(i), string(batch.Site), string(r.Device), r.Channel.String(), r.Interval.Start, r.Interval.End,
+			p.history.localDay(batch.Site, r.Interval.Start), r.Value, unitOf(r.Channel), r.Register, r.Mark.String(), r.Mark.Books(),
+			r.Provenance.String(), text(batch.Origin.Source), instant(batch.Origin.Observed), rec.RecordedAt, digest(batch.Origin.Evidence))
+		if err != nil {
+			return err
+		}
+	}
+	p.history.rows += len(batch.Readings)
+	return nil
+}
+
+// unitOf names the unit of a channel's values.
+func unitOf(c domain.Channel) string {
+	switch c {
+	case domain.ChannelHashes:
+		return "hashes"
+	case domain.ChannelShares:
+		return "share-difficulty-e-8"
+	case domain.ChannelGPUTime:
+		return "milliseconds"
+	}
+	return "milliwatt-hours"
+}

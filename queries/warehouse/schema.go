@@ -1,0 +1,121 @@
+package warehouse
+
+import (
+	_ "embed"
+	"fmt"
+	"math/big"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"wattbook/domain"
+)
+
+//go:embed schema.sql
+var schemaSQL string
+
+//go:embed readings.sql
+var readingsSQL string
+
+//go:embed views.sql
+var viewsSQL string
+
+// schemaVersion names the tables and views: it changes with any word of them.
+func schemaVersion() string {
+	return domain.DigestOf([]byte(schemaSQL), []byte(readingsSQL), []byte(viewsSQL)).Short()
+}
+
+// relation is a table or view as the SQL files define it.
+type relation struct {
+	name    string
+	view    bool
+	comment string
+	columns []column
+	sql     string // the whole CREATE statement
+}
+
+// column is a column of a relation. A view's has no type here.
+type column struct {
+	name    string
+	typ     string
+	comment string
+
+	width, scale int32    // of a decimal
+	limit        *big.Int // of a decimal in units of its scale: 10^width
+}
+
+var (
+	createLine = regexp.MustCompile(`^CREATE (TABLE|VIEW) ([a-z_]+)`)
+	// columnLine is a line with a comment behind it: of a table the name, the
+	// type and the comment; of a view the last name before the comma.
+	tableColumn = regexp.MustCompile(`^  ([a-z_]+) ([A-Z]+(?:\(\d+,\d+\))?(?:\[\])?)(?: NOT NULL)?,? -- (.+)$`)
+	viewColumn  = regexp.MustCompile(`([a-z_]+),? -- (.+)$`)
+	decimalType = regexp.MustCompile(`^DECIMAL\((\d+),(\d+)\)$`)
+)
+
+// relations reads definitions: statements that end with a semicolon at the end
+// of a line, each with its comment above it.
+func relations(text string) []relation {
+	var all []relation
+	var above []string
+	var now *relation
+	for line := range strings.Lines(text) {
+		line = strings.TrimRight(line, "\n")
+		if m := createLine.FindStringSubmatch(line); m != nil {
+			all = append(all, relation{name: m[2], view: m[1] == "VIEW", comment: strings.Join(above, " ")})
+			now = &all[len(all)-1]
+		}
+		if now == nil {
+			if said, ok := strings.CutPrefix(line, "-- "); ok {
+				above = append(above, said)
+			} else {
+				above = nil
+			}
+			continue
+		}
+		now.sql += line + "\n"
+		if m := tableColumn.FindStringSubmatch(line); m != nil && !now.view {
+			now.columns = append(now.columns, newColumn(m[1], m[2], m[3]))
+		} else if m := viewColumn.FindStringSubmatch(line); m != nil && now.view && !strings.HasPrefix(strings.TrimSpace(line), "--") {
+			now.columns = append(now.columns, column{name: m[1], comment: m[2]})
+		}
+		if strings.HasSuffix(line, ";") {
+			now, above = nil, nil
+		}
+	}
+	return all
+}
+
+func newColumn(name, typ, comment string) column {
+	c := column{name: name, typ: typ, comment: comment}
+	if m := decimalType.FindStringSubmatch(typ); m != nil {
+		width, _ := strconv.Atoi(m[1])
+		scale, _ := strconv.Atoi(m[2])
+		c.width, c.scale = int32(width), int32(scale)
+		c.limit = power10(c.width)
+	}
+	return c
+}
+
+// comments returns the statements that publish the comments of r.
+func (r relation) comments() string {
+	kind := "TABLE"
+	if r.view {
+		kind = "VIEW"
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "COMMENT ON %s %s IS %s;\n", kind, r.name, quoted(r.comment))
+	for _, c := range r.columns {
+		fmt.Fprintf(&b, "COMMENT ON COLUMN %s.%s IS %s;\n", r.name, c.name, quoted(c.comment))
+	}
+	return b.String()
+}
+
+// columnNames returns the names of r's columns with commas between them.
+func (r relation) columnNames() string {
+	names := make([]string, len(r.columns))
+	for i, c := range r.columns {
+		names[i] = c.name
+	}
+	return strings.Join(names, ", ")
+}

@@ -1,0 +1,438 @@
+-- The tables of the finance warehouse. Any DuckDB client can run this file.
+--
+-- The comment above a table and the comment behind each of its columns are
+-- published with it (COMMENT ON), so that clients show them.
+--
+-- Times are UTC. Intervals are half-open: from start_utc up to, not including,
+-- end_utc. local_day is the day at the site in which start_utc lies. NULL is
+-- unknown or absent, and never stands for zero. The position of a fact is its
+-- place in the log; that of a conclusion is how much of the log it knows: the
+-- events before that position. Facts with more digits than a column holds are
+-- rounded, half away from zero; conclusions never have more.
+
+-- What this file was drawn from: one row.
+CREATE TABLE published (
+  position BIGINT NOT NULL, -- events of the log that this file knows: those before this position
+  published_utc TIMESTAMP NOT NULL, -- when the file was published
+  schema_version VARCHAR NOT NULL, -- names the tables and views of the file: another one means other columns
+  last_event VARCHAR, -- id of the last event that the file knows
+  reading_rows BIGINT NOT NULL, -- rows of the view readings, counted when the log was read
+  reading_checksum DECIMAL(38,0) NOT NULL, -- sum of the values of the view readings, whatever their units
+  open_epoch BIGINT NOT NULL -- first folder of Parquet parts that the views of this file read
+);
+
+-- Sites, as last registered.
+CREATE TABLE sites (
+  position BIGINT NOT NULL, -- of the registration
+  site VARCHAR NOT NULL, -- the site
+  name VARCHAR, -- for people
+  zone VARCHAR, -- IANA name of the time zone of local_day
+  step_microseconds BIGINT NOT NULL, -- length of a metering interval
+  currency VARCHAR, -- of the site's power, costs and margins
+  node VARCHAR, -- settlement point at which its power is priced
+  revenue_meter VARCHAR, -- the meter that the utility bills by
+  loss_portion DECIMAL(28,10), -- losses between revenue meter and sub-meters, of what the sub-meters count
+  adder_per_megawatt_hour DECIMAL(28,10), -- delivery charges on top of the price of power
+  pool VARCHAR, -- mining pool that pays for the site's work
+  pool_account VARCHAR, -- account at the pool
+  pool_scheme VARCHAR, -- how the pool pays: fpps
+  pool_fee_portion DECIMAL(28,10), -- what the pool may keep
+  limit_milliwatts BIGINT, -- of the grid connection
+  ramp_milliwatts_per_step BIGINT, -- greatest change of the site's power between two intervals
+  min_on_microseconds BIGINT, -- a load that was started stays on so long
+  min_off_microseconds BIGINT, -- a load that was stopped stays off so long
+  reserve_milliwatts BIGINT -- overhead that is always drawn
+);
+
+-- The local days of each site: 23 or 25 hours long where clocks change.
+CREATE TABLE local_days (
+  position BIGINT NOT NULL, -- what was known when the row was drawn
+  site VARCHAR NOT NULL, -- the site
+  local_day DATE NOT NULL, -- date at the site
+  start_utc TIMESTAMP NOT NULL, -- local midnight
+  end_utc TIMESTAMP NOT NULL -- the next local midnight
+);
+
+-- Meters, miners and GPUs, as last registered.
+CREATE TABLE devices (
+  position BIGINT NOT NULL, -- of the registration
+  site VARCHAR NOT NULL, -- the site
+  device VARCHAR NOT NULL, -- names the place and duty: a replaced meter keeps its name
+  kind VARCHAR NOT NULL, -- meter, miner or gpu
+  model VARCHAR, -- of the hardware
+  serial VARCHAR, -- of the hardware that is there now
+  under VARCHAR, -- the meter that counts this device's energy
+  use VARCHAR, -- mining, ai or overhead
+  units BIGINT, -- identical machines behind one address
+  rated_power_milliwatts BIGINT, -- greatest power that the device can draw
+  rated_hashes_per_second DECIMAL(38,0), -- greatest work of a miner
+  typical_power_milliwatts BIGINT, -- what a miner draws when it runs
+  typical_hashes_per_second DECIMAL(38,0), -- what a miner does when it runs
+  host VARCHAR -- node that a GPU is built into
+);
+
+-- Where a site's energy went, interval by interval. For each interval in which
+-- all is known, revenue-meter = mining + ai + overhead + losses + residual.
+CREATE TABLE intervals (
+  position BIGINT NOT NULL, -- what was known when the row was drawn
+  site VARCHAR NOT NULL, -- the site
+  start_utc TIMESTAMP NOT NULL, -- of the interval
+  end_utc TIMESTAMP NOT NULL, -- of the interval
+  local_day DATE, -- at the site
+  part VARCHAR NOT NULL, -- revenue-meter, mining, ai, overhead, losses or residual
+  energy_milliwatt_hours BIGINT, -- counted by the meters of this part, or computed from them
+  state VARCHAR NOT NULL, -- metered, estimated or unknown: how well the worst of its meters is known
+  currency VARCHAR NOT NULL, -- of cost
+  cost DECIMAL(28,10), -- energy at the interval's price with the site's adder, in currency
+  reading_position BIGINT -- of the latest reading in it: where to start to walk the figure back
+);
+
+-- What each use of energy earned and cost, interval by interval. Amounts are
+-- in currency, rounded once to ten digits.
+CREATE TABLE margins (
+  position BIGINT NOT NULL, -- what was known when the row was drawn
+  site VARCHAR NOT NULL, -- the site
+  start_utc TIMESTAMP NOT NULL, -- of the interval
+  end_utc TIMESTAMP NOT NULL, -- of the interval
+  local_day DATE, -- at the site
+  currency VARCHAR NOT NULL, -- of all amounts of the row
+  price_per_megawatt_hour DECIMAL(28,10), -- of power, as the market published it
+  adder_per_megawatt_hour DECIMAL(28,10), -- delivery charges on top of it, in every cost here
+  mining_energy_milliwatt_hours BIGINT, -- drawn by mining
+  mining_state VARCHAR NOT NULL, -- how well that is known
+  mining_revenue DECIMAL(28,10), -- what the accepted work should earn, at the price of bitcoin
+  mining_cost DECIMAL(28,10), -- of its energy
+  mining_margin DECIMAL(28,10), -- revenue less cost
+  ai_energy_milliwatt_hours BIGINT, -- drawn by AI compute
+  ai_state VARCHAR NOT NULL, -- how well that is known
+  ai_revenue DECIMAL(28,10), -- what the contracts in force earn, before the rounding of invoices
+  ai_cost DECIMAL(28,10), -- of its energy
+  ai_margin DECIMAL(28,10), -- revenue less cost
+  overhead_energy_milliwatt_hours BIGINT, -- all that no use is charged with: metered overhead, losses and residual
+  overhead_state VARCHAR NOT NULL, -- how well that is known
+  overhead_revenue DECIMAL(28,10), -- always 0
+  overhead_cost DECIMAL(28,10), -- of its energy
+  overhead_margin DECIMAL(28,10), -- revenue less cost
+  site_energy_milliwatt_hours BIGINT, -- counted by the revenue meter
+  site_cost DECIMAL(28,10), -- of the energy at the revenue meter
+  site_margin DECIMAL(28,10), -- mining revenue and AI revenue less the site's cost
+  share_difficulty DECIMAL(38,8), -- accepted work of the miners that reported
+  miners_reported BIGINT NOT NULL, -- miners that the work is of
+  miners BIGINT NOT NULL, -- miners that there are
+  expected_satoshi DECIMAL(28,10), -- what the pool should pay for the work, net of its agreed fee, before it is cut to whole satoshi
+  provisional BOOLEAN NOT NULL, -- fees of the day's blocks are not published yet, and an earlier day's stand in
+  estimated BOOLEAN NOT NULL -- a meter was estimated
+);
+
+-- Allocation decisions: one row a load, in merit order, with what was known
+-- when it was made and why the load runs or rests.
+CREATE TABLE decisions (
+  position BIGINT NOT NULL, -- of the decision
+  as_of_position BIGINT NOT NULL, -- what was known when it was made
+  site VARCHAR NOT NULL, -- the site
+  start_utc TIMESTAMP NOT NULL, -- of the interval that is decided
+  end_utc TIMESTAMP NOT NULL, -- of the interval that is decided
+  local_day DATE, -- at the site
+  rule VARCHAR NOT NULL, -- name and version of the deciding function
+  merit_order BIGINT NOT NULL, -- 1 earns most per MWh
+  load VARCHAR NOT NULL, -- the sub-meter that counts it
+  use VARCHAR NOT NULL, -- mining or ai
+  runs BOOLEAN NOT NULL, -- the decision
+  reason VARCHAR NOT NULL, -- why
+  planned_power_milliwatts BIGINT NOT NULL, -- 0 when it rests
+  value_per_megawatt_hour DECIMAL(28,10), -- what a MWh of the load earns
+  cost_per_megawatt_hour DECIMAL(28,10), -- what a MWh of it costs at the revenue meter: the worth of not consuming
+  load_power_milliwatts BIGINT, -- what it draws when it runs
+  share_difficulty_per_megawatt_hour DECIMAL(28,10), -- accepted work of a mining load
+  basis VARCHAR, -- where power, work and value come from, in words
+  committed BOOLEAN, -- customers are promised it
+  was_on BOOLEAN, -- in the interval before
+  switched_utc TIMESTAMP, -- start of the interval in which it was last switched
+  currency VARCHAR, -- of value, cost and prices: the site's
+  power_price_per_megawatt_hour DECIMAL(28,10), -- input
+  adder_per_megawatt_hour DECIMAL(28,10), -- input
+  loss_portion DECIMAL(28,10), -- input
+  bitcoin_price DECIMAL(28,10), -- input, per bitcoin
+  bits VARCHAR, -- input: the network's difficulty, as the block header has it
+  height BIGINT, -- input: block of the last change of difficulty, which sets the subsidy
+  fees_per_block_satoshi DECIMAL(28,10), -- input
+  pool_fee_portion DECIMAL(28,10) -- input
+);
+
+-- Prices of power as markets published them, restated ones included. The view
+-- power_prices has those that count.
+CREATE TABLE power_price_history (
+  position BIGINT NOT NULL, -- of the event
+  row BIGINT NOT NULL, -- in the event
+  node VARCHAR NOT NULL, -- settlement point
+  currency VARCHAR NOT NULL, -- of the price
+  start_utc TIMESTAMP NOT NULL, -- of the interval
+  end_utc TIMESTAMP NOT NULL, -- of the interval
+  price_per_megawatt_hour DECIMAL(28,10), -- NULL if it is too large for the column
+  price_as_published VARCHAR NOT NULL, -- all digits
+  corrects BOOLEAN NOT NULL, -- the market restates what it published before
+  source VARCHAR, -- what brought it
+  observed_utc TIMESTAMP, -- when the source had it
+  recorded_utc TIMESTAMP NOT NULL, -- when the log recorded it
+  evidence VARCHAR -- SHA-256 digest of the reply that it was read from
+);
+
+-- Prices of bitcoin as markets published them, restated ones included. The
+-- view bitcoin_prices has those that count.
+CREATE TABLE bitcoin_price_history (
+  position BIGINT NOT NULL, -- of the event
+  row BIGINT NOT NULL, -- in the event
+  currency VARCHAR NOT NULL, -- of the price
+  start_utc TIMESTAMP NOT NULL, -- of the interval
+  end_utc TIMESTAMP NOT NULL, -- of the interval
+  price_per_bitcoin DECIMAL(28,10), -- NULL if it is too large for the column
+  price_as_published VARCHAR NOT NULL, -- all digits
+  corrects BOOLEAN NOT NULL, -- the market restates what it published before
+  source VARCHAR, -- what brought it
+  observed_utc TIMESTAMP, -- when the source had it
+  recorded_utc TIMESTAMP NOT NULL, -- when the log recorded it
+  evidence VARCHAR -- SHA-256 digest of the reply that it was read from
+);
+
+-- Changes of the bitcoin network's difficulty.
+CREATE TABLE difficulty (
+  position BIGINT NOT NULL, -- of the event
+  height BIGINT NOT NULL, -- of the block
+  start_utc TIMESTAMP NOT NULL, -- time of the block: the difficulty holds from then on
+  bits VARCHAR NOT NULL, -- compact target of the block header, eight hexadecimal digits: the exact source
+  difficulty DECIMAL(38,8), -- rounded
+  subsidy_satoshi BIGINT NOT NULL, -- new bitcoin of a block at this height
+  source VARCHAR, -- what brought it
+  recorded_utc TIMESTAMP NOT NULL, -- when the log recorded it
+  evidence VARCHAR -- SHA-256 digest of the reply that it was read from
+);
+
+-- Transaction fees of all blocks of an interval.
+CREATE TABLE block_fees (
+  position BIGINT NOT NULL, -- of the event
+  start_utc TIMESTAMP NOT NULL, -- of the interval
+  end_utc TIMESTAMP NOT NULL, -- of the interval
+  blocks BIGINT NOT NULL, -- in the interval
+  fees_satoshi BIGINT NOT NULL, -- of all of them
+  source VARCHAR, -- what brought it
+  recorded_utc TIMESTAMP NOT NULL, -- when the log recorded it
+  evidence VARCHAR -- SHA-256 digest of the reply that it was read from
+);
+
+-- Versions of the contracts of AI customers. A version holds from start_utc to
+-- end_utc, or to the start of a later version, which replaces it for good.
+CREATE TABLE contracts (
+  position BIGINT NOT NULL, -- of the signing
+  site VARCHAR NOT NULL, -- the site
+  contract VARCHAR NOT NULL, -- the contract
+  version BIGINT NOT NULL, -- from 1
+  customer VARCHAR NOT NULL, -- the buyer
+  customer_name VARCHAR, -- as documents name it
+  seller_name VARCHAR, -- as documents name it
+  series VARCHAR, -- of the invoice numbers
+  currency VARCHAR NOT NULL, -- of all amounts
+  minor_digits BIGINT NOT NULL, -- digits of the currency's minor unit: 2 for USD
+  zone VARCHAR NOT NULL, -- IANA name of the zone whose months are billed
+  start_utc TIMESTAMP NOT NULL, -- when the version begins
+  end_utc TIMESTAMP, -- NULL: until a later version ends it
+  local_day DATE, -- at the site, of start_utc
+  payment_days BIGINT, -- from issue to due
+  tax_name VARCHAR, -- of the tax on its invoices
+  tax_rate_portion DECIMAL(28,10), -- 0.0825 is 8.25 %
+  tax_reason VARCHAR, -- why the rate is zero
+  recorded_utc TIMESTAMP NOT NULL -- when the log recorded it
+);
+
+-- The priced terms of contract versions.
+CREATE TABLE contract_charges (
+  position BIGINT NOT NULL, -- of the signing
+  ordinal BIGINT NOT NULL, -- place in the contract, from 1: reservations take GPU time in this order
+  site VARCHAR NOT NULL, -- the site
+  contract VARCHAR NOT NULL, -- the contract
+  version BIGINT NOT NULL, -- of the contract
+  charge VARCHAR NOT NULL, -- names the charge in the contract
+  kind VARCHAR NOT NULL, -- reserved-gpus, on-demand-gpus, reserved-power or power-pass-through
+  description VARCHAR, -- as the invoice has it
+  quantity BIGINT, -- GPUs or kW that are reserved
+  currency VARCHAR NOT NULL, -- of rates and adder
+  rate DECIMAL(28,10), -- per GPU-month, GPU-hour or kW-month, as the kind says
+  overage_rate DECIMAL(28,10), -- per GPU-hour beyond the reservation
+  adder_per_megawatt_hour DECIMAL(28,10), -- of a pass-through, on top of the price of power
+  loss_portion DECIMAL(28,10), -- of a pass-through: scales the energy up to the revenue meter
+  meters VARCHAR[], -- of a pass-through
+  terms VARCHAR NOT NULL -- the charge as it was signed, in JSON with all digits
+);
+
+-- GPUs that served a customer: the billable truth.
+CREATE TABLE allocations (
+  position BIGINT NOT NULL, -- of the start
+  site VARCHAR NOT NULL, -- the site
+  allocation VARCHAR NOT NULL, -- the scheduler's key
+  customer VARCHAR NOT NULL, -- who was served
+  host VARCHAR, -- node that the GPUs are built into
+  gpus BIGINT NOT NULL, -- how many
+  start_utc TIMESTAMP NOT NULL, -- from when on
+  end_utc TIMESTAMP, -- NULL: not known to have ended
+  local_day DATE, -- at the site, of start_utc
+  end_position BIGINT, -- of the end
+  end_state VARCHAR, -- the scheduler's word: COMPLETED, FAILED
+  source VARCHAR, -- what brought the start
+  evidence VARCHAR -- SHA-256 digest of the reply that the start was read from
+);
+
+-- GPU time of each customer, interval by interval. Intervals without use are
+-- left out.
+CREATE TABLE gpu_usage (
+  position BIGINT NOT NULL, -- what was known when the row was drawn
+  site VARCHAR NOT NULL, -- the site
+  customer VARCHAR NOT NULL, -- who was served
+  start_utc TIMESTAMP NOT NULL, -- of the interval
+  end_utc TIMESTAMP NOT NULL, -- of the interval
+  local_day DATE, -- at the site
+  gpu_milliseconds BIGINT NOT NULL -- two GPUs for an hour are 7,200,000
+);
+
+-- Billing periods that are closed.
+CREATE TABLE closed_periods (
+  position BIGINT NOT NULL, -- of the closing
+  as_of_position BIGINT NOT NULL, -- what was known when it was closed
+  site VARCHAR NOT NULL, -- the site
+  period VARCHAR NOT NULL, -- the month: 2026-10
+  start_utc TIMESTAMP NOT NULL, -- local midnight
+  end_utc TIMESTAMP NOT NULL, -- local midnight
+  local_day DATE, -- at the site, of start_utc
+  metered_intervals BIGINT NOT NULL, -- pairs of meter and interval that were read
+  estimated_intervals BIGINT NOT NULL, -- that were estimated
+  missing_intervals BIGINT NOT NULL, -- that are unknown
+  balance_digest VARCHAR, -- SHA-256 digest of the balance of the period
+  usage_digest VARCHAR, -- SHA-256 digest of the usage of the period
+  margin_digest VARCHAR -- SHA-256 digest of the margins of the period
+);
+
+-- Issued invoices. They never change.
+CREATE TABLE invoices (
+  position BIGINT NOT NULL, -- of the issue
+  as_of_position BIGINT NOT NULL, -- what was known when it was drawn
+  number VARCHAR NOT NULL, -- of the invoice
+  site VARCHAR NOT NULL, -- the site
+  contract VARCHAR NOT NULL, -- the contract
+  contract_version BIGINT NOT NULL, -- the last one in force in the period
+  customer VARCHAR NOT NULL, -- the buyer
+  customer_name VARCHAR, -- as the documents name it
+  period VARCHAR NOT NULL, -- the month: 2026-10
+  start_utc TIMESTAMP NOT NULL, -- of the period, in the contract's zone
+  end_utc TIMESTAMP NOT NULL, -- of the period
+  local_day DATE, -- at the site, of start_utc
+  issued_utc TIMESTAMP NOT NULL, -- when it was issued
+  due_utc TIMESTAMP NOT NULL, -- when it is due
+  currency VARCHAR NOT NULL, -- of all amounts
+  minor_digits BIGINT NOT NULL, -- digits of the currency's minor unit: 2 for USD
+  subtotal DECIMAL(22,3) NOT NULL, -- sum of the lines
+  tax_name VARCHAR, -- of the tax
+  tax_rate_portion DECIMAL(28,10) NOT NULL, -- 0.0825 is 8.25 %
+  tax_amount DECIMAL(22,3) NOT NULL, -- rounded once, on the subtotal
+  total DECIMAL(22,3) NOT NULL -- subtotal and tax
+);
+
+-- Lines of issued invoices.
+CREATE TABLE invoice_lines (
+  position BIGINT NOT NULL, -- of the issue
+  number VARCHAR NOT NULL, -- of the invoice
+  line BIGINT NOT NULL, -- from 1
+  site VARCHAR NOT NULL, -- the site
+  contract VARCHAR NOT NULL, -- the contract
+  charge VARCHAR NOT NULL, -- the charge of the contract
+  kind VARCHAR NOT NULL, -- of the charge
+  description VARCHAR, -- as the documents have it
+  start_utc TIMESTAMP NOT NULL, -- of service
+  end_utc TIMESTAMP NOT NULL, -- of service
+  local_day DATE, -- at the site, of start_utc
+  quantity DECIMAL(28,10) NOT NULL, -- in unit
+  unit VARCHAR NOT NULL, -- GPU-month, GPU-hour, kW-month or kWh
+  unit_price DECIMAL(28,10), -- NULL where every interval has its own
+  currency VARCHAR NOT NULL, -- of unit price and amount
+  amount DECIMAL(22,3) NOT NULL, -- rounded once
+  estimated_quantity DECIMAL(28,10), -- part of quantity that rests on estimates
+  detail VARCHAR -- how the amount came about
+);
+
+-- What a mining pool says it owes for a day. A later row for the same day is
+-- the pool's correction.
+CREATE TABLE pool_statements (
+  position BIGINT NOT NULL, -- of the event
+  pool VARCHAR NOT NULL, -- the pool
+  account VARCHAR NOT NULL, -- the account
+  start_utc TIMESTAMP NOT NULL, -- of the earning period
+  end_utc TIMESTAMP NOT NULL, -- of the earning period
+  subsidy_satoshi BIGINT NOT NULL, -- for the work, of new bitcoin
+  fees_satoshi BIGINT NOT NULL, -- for the work, of transaction fees
+  pool_fee_satoshi BIGINT NOT NULL, -- what the pool keeps
+  other_satoshi BIGINT NOT NULL, -- bonuses and deductions
+  net_satoshi BIGINT NOT NULL, -- what it owes
+  hashes_per_second DECIMAL(38,0), -- mean of the work that the pool credits
+  complete BOOLEAN NOT NULL, -- false: the earning period was not over
+  source VARCHAR, -- what brought it
+  observed_utc TIMESTAMP, -- when the source had it
+  recorded_utc TIMESTAMP NOT NULL, -- when the log recorded it
+  evidence VARCHAR -- SHA-256 digest of the reply that it was read from
+);
+
+-- Bitcoin that arrived for a pool account.
+CREATE TABLE payouts (
+  position BIGINT NOT NULL, -- of the event
+  pool VARCHAR NOT NULL, -- the pool
+  account VARCHAR NOT NULL, -- the account
+  transaction_id VARCHAR NOT NULL, -- on the chain
+  address VARCHAR, -- that it was paid to
+  start_utc TIMESTAMP NOT NULL, -- when it arrived
+  amount_satoshi BIGINT NOT NULL, -- what arrived
+  source VARCHAR, -- what brought it
+  recorded_utc TIMESTAMP NOT NULL, -- when the log recorded it
+  evidence VARCHAR -- SHA-256 digest of the reply that it was read from
+);
+
+-- Own work against the pool's statement and what arrived, day by day.
+-- difference_satoshi = expected_satoshi - received_satoshi = the sum of the
+-- seven lines of the bridge, which end in _bridge_satoshi.
+CREATE TABLE pool_days (
+  position BIGINT NOT NULL, -- what was known when the row was drawn
+  site VARCHAR NOT NULL, -- whose work it is
+  pool VARCHAR NOT NULL, -- the pool
+  account VARCHAR NOT NULL, -- the account
+  start_utc TIMESTAMP NOT NULL, -- of the earning day, which is the pool's own
+  end_utc TIMESTAMP NOT NULL, -- of the earning day
+  local_day DATE, -- at the site, of start_utc
+  share_difficulty DECIMAL(38,8), -- accepted work of the site's miners
+  expected_satoshi BIGINT, -- what it should earn, net of the agreed fee
+  stated_satoshi BIGINT, -- what the pool says; NULL without a statement
+  received_satoshi BIGINT NOT NULL, -- what arrived of it
+  difference_satoshi BIGINT, -- expected less received
+  work_not_credited_bridge_satoshi BIGINT, -- accepted work that the statement does not pay for
+  fee_window_bridge_satoshi BIGINT, -- fees per block: expected against paid
+  pool_fee_bridge_satoshi BIGINT, -- fee kept: agreed against taken
+  bonus_or_other_bridge_satoshi BIGINT, -- credits and debits beside the work
+  no_statement_bridge_satoshi BIGINT, -- nothing is known of what the pool says
+  not_received_bridge_satoshi BIGINT, -- stated, but not received
+  rounding_bridge_satoshi BIGINT, -- the rounding of the lines
+  finding VARCHAR, -- what a person should look at
+  reconciled_position BIGINT -- of the last reconciliation of the day on record
+);
+
+-- What is out of the ordinary about the data: readings that are late, missing,
+-- estimated, corrected or not believed, replies that were not understood, and
+-- facts that contradict what is on record.
+CREATE TABLE data_gaps (
+  position BIGINT NOT NULL, -- of the event
+  row BIGINT NOT NULL, -- of the reading in its event
+  site VARCHAR, -- the site; NULL for facts of the market
+  kind VARCHAR NOT NULL, -- a mark of a reading, late, rejected or conflict
+  start_utc TIMESTAMP, -- of the reading's interval, or of the finding
+  end_utc TIMESTAMP, -- of the reading's interval
+  local_day DATE, -- at the site, of start_utc
+  source VARCHAR, -- what brought it
+  device VARCHAR, -- whose reading it is
+  channel VARCHAR, -- of the reading
+  value DECIMAL(38,0), -- of the reading, in the channel's unit
+  register DECIMAL(38,0), -- of the reading
+  what VARCHAR -- in words, where the kind does not say all
+);

@@ -1,0 +1,145 @@
+package warehouse
+
+import (
+	"context"
+	"database/sql/driver"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"wattbook/domain"
+	"wattbook/projections/facts"
+)
+
+// storageVersion is that of the published file: DuckDB 1.0 and later read it.
+const storageVersion = "v1.0.0"
+
+func fill(sql string, words map[string]string) string {
+	for word, value := range words {
+		sql = strings.ReplaceAll(sql, word, value)
+	}
+	return sql
+}
+
+// write publishes a database of what the tables hold and the facts say.
+func (p *Publisher) write(ctx context.Context, f *facts.Facts) (Published, error) {
+	out := Published{
+		Position: f.Next, At: p.cfg.Now(), Schema: schemaVersion(), LastEvent: p.history.last.String(),
+		ReadingRows: p.history.count, OpenEpoch: p.layout.base,
+	}
+	tmp := p.layout.tmp(fmt.Sprintf("%s%d.duckdb", linkPrefix, out.Position))
+	if err := remove(tmp); err != nil {
+		return out, err
+	}
+	if err := p.engine.exec(ctx, fmt.Sprintf("ATTACH %s AS pub (STORAGE_VERSION '%s'); USE pub", quoted(tmp), storageVersion)); err != nil {
+		return out, err
+	}
+	err := p.fill(ctx, f, out)
+	if err = errors.Join(err, p.engine.exec(ctx, "USE memory; DETACH pub")); err != nil {
+		return out, err
+	}
+	if _, err := os.Stat(tmp + ".wal"); !errors.Is(err, fs.ErrNotExist) {
+		return out, fmt.Errorf("publish %s: DuckDB left a write-ahead log beside it", tmp)
+	}
+	return out, p.release(tmp, out.Position)
+}
+
+// release gives a finished database its names: that of its position, and the
+// one that clients open.
+func (p *Publisher) release(tmp string, at domain.Position) error {
+	if err := syncFile(tmp); err != nil {
+		return err
+	}
+	link := filepath.Join(p.cfg.Dir, fmt.Sprintf("%s%d.duckdb", linkPrefix, at))
+	if err := remove(link); err != nil {
+		return err
+	}
+	if err := os.Link(tmp, link); err != nil {
+		return fmt.Errorf("publish: %w", err)
+	}
+	if err := settle(tmp, p.layout.published()); err != nil {
+		return err
+	}
+	links := globbed(filepath.Join(p.cfg.Dir, linkPrefix+"*.duckdb"))
+	slices.SortFunc(links, func(a, b string) int { return int(linkPosition(a)) - int(linkPosition(b)) })
+	for _, old := range links[:max(0, len(links)-p.cfg.Links)] {
+		if err := remove(old); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// linkPosition reads the position in a database's name; 0 if there is none.
+func linkPosition(path string) (at domain.Position) {
+	_, _ = fmt.Sscanf(filepath.Base(path), linkPrefix+"%d.duckdb", &at) // what is not ours is swept first
+	return at
+}
+
+// fill makes the tables and views of the database in the catalog pub.
+func (p *Publisher) fill(ctx context.Context, f *facts.Facts, out Published) error {
+	all := relations(schemaSQL)
+	for _, r := range all {
+		if err := p.engine.exec(ctx, r.sql); err != nil {
+			return err
+		}
+		columns := r.columnNames()
+		if slices.Contains(byInterval(), r.name) {
+			columns = strings.Replace(columns, "position", fmt.Sprintf("%d", out.Position), 1)
+		}
+		if err := p.engine.exec(ctx, fmt.Sprintf("INSERT INTO %[1]s SELECT %[2]s FROM memory.main.%[1]s", r.name, columns)); err != nil {
+			return err
+		}
+	}
+	t := newTables(p.engine, "pub", all)
+	err := t.add("published", out.Position, out.At, out.Schema, out.LastEvent, out.ReadingRows, p.history.sum, out.OpenEpoch)
+	if err = errors.Join(err, p.concludeOpen(t, f), p.standing(t, f), t.flush(ctx)); err != nil {
+		return err
+	}
+	for _, r := range append(p.layout.readingViews(out.Position), relations(viewsSQL)...) {
+		if err := p.engine.exec(ctx, r.sql); err != nil {
+			return err
+		}
+		all = append(all, r)
+	}
+	var comments strings.Builder
+	for _, r := range all {
+		comments.WriteString(r.comments())
+	}
+	return p.engine.exec(ctx, comments.String())
+}
+
+// readPublished returns what the folder's database says of itself. It reports
+// false if there is none.
+func readPublished(ctx context.Context, dir string) (out Published, ok bool, err error) {
+	path := filepath.Join(dir, publishedName)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return out, false, nil
+	}
+	e, err := newEngine(engineLimits{Memory: "128MB", Threads: 1})
+	if err != nil {
+		return out, false, err
+	}
+	defer func() { err = errors.Join(err, e.close()) }()
+	var row []driver.Value
+	err = e.exec(ctx, "ATTACH "+quoted(path)+" AS wh (READ_ONLY)")
+	if err == nil {
+		row, err = e.one(ctx, "SELECT position, published_utc, schema_version, last_event, reading_rows, open_epoch FROM wh.published")
+	}
+	if err != nil {
+		return out, false, fmt.Errorf("read %s: %w", path, err)
+	}
+	position, _ := row[0].(int64)
+	at, _ := row[1].(time.Time)
+	out = Published{Position: domain.Position(position), At: domain.At(at)}
+	out.Schema, _ = row[2].(string)
+	out.LastEvent, _ = row[3].(string)
+	out.ReadingRows, _ = row[4].(int64)
+	out.OpenEpoch, _ = row[5].(int64)
+	return out, true, nil
+}
