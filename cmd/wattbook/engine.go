@@ -1,0 +1,230 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"wattbook/domain"
+	"wattbook/domain/eventlog"
+	"wattbook/domain/wire"
+	"wattbook/ingest"
+	"wattbook/ingest/bus"
+	"wattbook/ingest/evidence"
+	"wattbook/ingest/pebblelog"
+	"wattbook/projections"
+	"wattbook/projections/allocation"
+	"wattbook/projections/facts"
+)
+
+// book is an open data folder: the log, and what is known from it.
+type book struct {
+	folder folder
+	log    *pebblelog.Log
+	facts  *facts.Facts
+	now    func() domain.Instant
+	logger *slog.Logger
+}
+
+// folder is where a book's parts are.
+type folder string
+
+func (f folder) log() string       { return filepath.Join(string(f), "log") }
+func (f folder) evidence() string  { return filepath.Join(string(f), "evidence") }
+func (f folder) warehouse() string { return filepath.Join(string(f), "warehouse") }
+func (f folder) invoices() string  { return filepath.Join(string(f), "invoices") }
+func (f folder) site() string      { return filepath.Join(string(f), "site.yaml") }
+
+// openBook opens the log of a data folder and folds it.
+func openBook(ctx context.Context, dir string, now func() domain.Instant, logger *slog.Logger) (*book, error) {
+	b := &book{folder: folder(dir), facts: facts.New(), now: now, logger: logger}
+	var err error
+	if b.log, err = pebblelog.Open(pebblelog.Config{Dir: b.folder.log(), Now: now, Logger: logger}); err != nil {
+		return nil, err
+	}
+	if err := b.refresh(ctx); err != nil {
+		return nil, errors.Join(err, b.close())
+	}
+	return b, nil
+}
+
+// refresh folds what the log holds beyond what is known.
+func (b *book) refresh(ctx context.Context) error {
+	_, err := projections.Fold(ctx, b.log, b.facts.Next, projections.Head, b.facts)
+	return err
+}
+
+func (b *book) close() error { return b.log.Close() }
+
+// engine records what a site's sources deliver, boundary after boundary, and
+// decides what runs next.
+type engine struct {
+	*book
+	site      domain.SiteRegistered
+	evidence  *evidence.Store
+	door      *ingest.Door
+	bus       *bus.Bus
+	collector *ingest.Collector
+	stop      context.CancelFunc
+	ended     chan error
+	recorded  ingest.Report // sums over all rounds
+	deciding  chan error    // answered when the last decision is durable; nil if it is
+}
+
+// openEngine opens a data folder for writing. The collector has no sources
+// yet; the site may not be registered yet.
+func openEngine(ctx context.Context, dir string, now func() domain.Instant, logger *slog.Logger) (*engine, error) {
+	b, err := openBook(ctx, dir, now, logger)
+	if err != nil {
+		return nil, err
+	}
+	e := &engine{book: b, ended: make(chan error, 1), recorded: ingest.Report{Marks: map[domain.Mark]int{}}}
+	if e.evidence, err = evidence.Open(b.folder.evidence(), logger); err != nil {
+		return nil, errors.Join(err, b.close())
+	}
+	if e.door, err = ingest.OpenDoor(ctx, b.log, e.evidence, logger); err != nil {
+		return nil, errors.Join(err, e.evidence.Close(), b.close())
+	}
+	broker := bus.InProcess(logger)
+	e.bus, err = bus.New(bus.Config{
+		Publisher: broker, Subscriber: broker, Topic: "rounds", Record: e.record, Park: e.door.Park, Logger: logger,
+	})
+	if err != nil {
+		return nil, errors.Join(err, e.evidence.Close(), b.close())
+	}
+	// The bus outlives the context, so that the round in hand is finished.
+	running, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	e.stop = cancel
+	go func() { e.ended <- e.bus.Run(running) }()
+	<-e.bus.Running()
+	return e, nil
+}
+
+// record is called by the bus, one round at a time.
+func (e *engine) record(ctx context.Context, round ingest.Round) error {
+	r, err := e.door.Record(ctx, round)
+	if err != nil {
+		return err
+	}
+	e.logger.Debug("recorded", "site", round.Site, "at", round.At, "report", r.String())
+	e.recorded.Readings += r.Readings
+	e.recorded.Facts += r.Facts
+	e.recorded.Events += r.Events
+	e.recorded.Duplicates += r.Duplicates
+	e.recorded.Conflicts += r.Conflicts
+	e.recorded.Rejected += r.Rejected
+	for m, n := range r.Marks {
+		e.recorded.Marks[m] += n
+	}
+	return nil
+}
+
+// register records the site, its devices and its contracts, where they are
+// new or changed.
+func (e *engine) register(ctx context.Context, site domain.SiteID, events []domain.Event) error {
+	if err := e.publish(ctx, site, ingest.Delivery{Source: "configuration", Observed: e.now(), Facts: events}); err != nil {
+		return err
+	}
+	var ok bool
+	if e.site, ok = e.facts.Site(site); !ok {
+		return fmt.Errorf("register site %s: it was not accepted; see the warnings above", site)
+	}
+	return nil
+}
+
+// publish records one delivery outside the rounds of polling, and learns it.
+func (e *engine) publish(ctx context.Context, site domain.SiteID, d ingest.Delivery) error {
+	step := domain.Minute
+	if s, ok := e.facts.Site(site); ok {
+		step = s.Step
+	}
+	if err := e.decided(); err != nil { // the order of the log does not depend on chance
+		return err
+	}
+	if err := e.bus.Publish(ctx, ingest.Round{Site: site, At: e.now().Floor(step), Deliveries: []ingest.Delivery{d}}); err != nil {
+		return err
+	}
+	return e.refresh(ctx)
+}
+
+// tick polls for a boundary, records the round, and decides what runs in the
+// interval that begins there. When it returns, all of it is durable but a
+// decision that switches nothing: that is waited for with the next poll, since
+// nobody acts on it.
+func (e *engine) tick(ctx context.Context, at domain.Instant) (domain.AllocationDecided, error) {
+	round, err := e.collector.Collect(ctx, at)
+	if err = errors.Join(err, e.decided()); err != nil {
+		return domain.AllocationDecided{}, err
+	}
+	if err := e.bus.Publish(ctx, round); err != nil {
+		return domain.AllocationDecided{}, err
+	}
+	if err := e.refresh(ctx); err != nil {
+		return domain.AllocationDecided{}, err
+	}
+	return e.decide(ctx, domain.Interval{Start: at, End: at.Add(e.site.Step)})
+}
+
+// decide records the allocation for an interval, unless one is on record.
+func (e *engine) decide(ctx context.Context, iv domain.Interval) (domain.AllocationDecided, error) {
+	if d, ok := e.facts.DecisionAt(e.site.Site, iv.Start); ok {
+		return d, nil
+	}
+	d, err := allocation.For(e.facts, e.site.Site, iv)
+	if err != nil {
+		return d, err
+	}
+	draft, err := wire.Draft(domain.EventIDOf("allocation", string(e.site.Site), iv.Start.String()), d, nil)
+	if err != nil {
+		return d, err
+	}
+	stream := eventlog.Stream("allocation-" + string(e.site.Site))
+	deciding := make(chan error, 1)
+	go func() {
+		_, err := e.log.Append(ctx, eventlog.Write{Stream: stream, Expect: eventlog.Any, Events: []eventlog.Draft{draft}})
+		if err != nil {
+			err = fmt.Errorf("record the decision for %s: %w", iv, err)
+		}
+		deciding <- err
+	}()
+	if e.deciding = deciding; switches(d) {
+		err = e.decided()
+	}
+	return d, err
+}
+
+// decided waits for the decision that is being recorded, if one is.
+func (e *engine) decided() error {
+	if e.deciding == nil {
+		return nil
+	}
+	err := <-e.deciding
+	e.deciding = nil
+	return err
+}
+
+// switches reports whether a decision starts or stops a load.
+func switches(d domain.AllocationDecided) bool {
+	on := map[domain.DeviceID]bool{}
+	for _, l := range d.Inputs.Loads {
+		on[l.Load] = l.On
+	}
+	return slices.ContainsFunc(d.Choices, func(c domain.LoadChoice) bool { return c.On != on[c.Load] })
+}
+
+// close finishes the round in hand and closes the folder.
+func (e *engine) close() error {
+	e.stop()
+	err := e.decided()
+	select {
+	case ended := <-e.ended:
+		err = errors.Join(err, ended)
+	case <-time.After(30 * time.Second):
+		err = errors.Join(err, errors.New("recording did not end within 30 s"))
+	}
+	return errors.Join(err, e.evidence.Close(), e.book.close())
+}

@@ -1,0 +1,219 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"slices"
+
+	"wattbook/domain"
+	"wattbook/domain/eventlog"
+	"wattbook/domain/wire"
+	"wattbook/ingest/pebblelog"
+)
+
+func logVerb() verb {
+	return verb{
+		name: "log", args: "stat | tail [--count N] [--from POSITION]",
+		summary: "show what the log holds",
+		help: `
+stat counts the events by type and says where the log ends. tail prints the last
+events, or those from a position on: one line each, with the payload in JSON;
+readings are printed row by row.
+
+Example: wattbook log tail --count 3`,
+		run: logShow,
+	}
+}
+
+// logFolder is the log of a data folder, without anything folded from it.
+type logFolder struct {
+	log    *pebblelog.Log
+	folder folder
+}
+
+// withLog opens the log alone, for verbs that read it as it is.
+func (p *program) withLog(_ context.Context, do func(l *logFolder) error) error {
+	s, err := p.settings()
+	if err != nil {
+		return err
+	}
+	if err := holdsBook(s.Data); err != nil {
+		return err
+	}
+	l := &logFolder{folder: folder(s.Data)}
+	if l.log, err = pebblelog.Open(pebblelog.Config{Dir: l.folder.log(), Now: systemClock, Logger: p.logger(s)}); err != nil {
+		return err
+	}
+	return errors.Join(do(l), l.log.Close())
+}
+
+func logShow(ctx context.Context, p *program, args []string) error {
+	count := p.flags.Uint64("count", 10, "`number` of events that tail prints")
+	from := p.flags.Int64("from", -1, "`position` that tail prints from, instead of the last ones")
+	rest, err := p.parse(args, 1, 1)
+	if err != nil {
+		return err
+	}
+	switch rest[0] {
+	case "stat":
+		return p.withLog(ctx, func(l *logFolder) error { return logStat(ctx, p, l) })
+	case "tail":
+		return p.withLog(ctx, func(l *logFolder) error { return logTail(ctx, p, l, domain.Position(*count), *from) })
+	}
+	return usagef("want stat or tail, got %q", rest[0])
+}
+
+// logStats is what the log holds.
+type logStats struct {
+	Events   domain.Position           `json:"events"`
+	Streams  int                       `json:"streams"`
+	Readings int64                     `json:"readings"`
+	Payload  int64                     `json:"payload_bytes"`
+	Disk     int64                     `json:"disk_bytes"`
+	First    domain.Instant            `json:"first_recorded"`
+	Last     domain.Instant            `json:"last_recorded"`
+	Types    map[string]int64          `json:"types"`
+	Marks    map[string]int64          `json:"marks"`
+	streams  map[eventlog.Stream]int64 // events
+}
+
+func logStat(ctx context.Context, p *program, l *logFolder) error {
+	s := logStats{Types: map[string]int64{}, Marks: map[string]int64{}, streams: map[eventlog.Stream]int64{}}
+	for r, err := range l.log.ReadAll(ctx, 0) {
+		if err != nil {
+			return err
+		}
+		if s.Events == 0 {
+			s.First = r.RecordedAt
+		}
+		s.Last = r.RecordedAt
+		s.Events++
+		s.Payload += int64(len(r.Payload))
+		s.Types[r.Type]++
+		s.streams[r.Stream]++
+		if r.Type != wire.ReadingsRecorded {
+			continue
+		}
+		rec, err := wire.Open(r)
+		if err != nil {
+			return err
+		}
+		for _, row := range rec.Event.(domain.ReadingsRecorded).Readings {
+			s.Readings++
+			s.Marks[row.Mark.String()]++
+		}
+	}
+	s.Streams = len(s.streams)
+	s.Disk = diskSize(l.folder.log())
+	if p.common.json {
+		return p.printJSON(s)
+	}
+	fmt.Fprintf(p.stdout, "%s events in %s streams, recorded %s to %s\n", thousands(int64(s.Events)), thousands(int64(s.Streams)), s.First, s.Last)
+	fmt.Fprintf(p.stdout, "%s readings; %s bytes of payload, %s on disk", thousands(s.Readings), thousands(s.Payload), thousands(s.Disk))
+	if s.Readings > 0 {
+		fmt.Fprintf(p.stdout, ", %s a reading", domain.Quo(domain.NewDecimal(s.Disk, 0), domain.NewDecimal(s.Readings, 0), 1))
+	}
+	fmt.Fprint(p.stdout, "\n\n")
+	for _, t := range slices.Sorted(maps.Keys(s.Types)) {
+		fmt.Fprintf(p.stdout, "%12s  %s\n", thousands(s.Types[t]), t)
+	}
+	fmt.Fprint(p.stdout, "\nreadings by mark\n")
+	for _, m := range slices.Sorted(maps.Keys(s.Marks)) {
+		fmt.Fprintf(p.stdout, "%12s  %s\n", thousands(s.Marks[m]), m)
+	}
+	return nil
+}
+
+func diskSize(dir string) (sum int64) {
+	_ = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if info, err := d.Info(); err == nil && info.Mode().IsRegular() {
+			sum += info.Size()
+		}
+		return nil
+	})
+	return sum
+}
+
+func logTail(ctx context.Context, p *program, l *logFolder, count domain.Position, from int64) error {
+	head, err := l.log.Head(ctx)
+	if err != nil {
+		return err
+	}
+	start := head - min(head, count)
+	if from >= 0 {
+		start = domain.Position(from)
+	}
+	for r, err := range l.log.ReadAll(ctx, start) {
+		if err != nil {
+			return err
+		}
+		if r.Position >= start+count {
+			return nil
+		}
+		if err := printRecord(p, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// printRecord writes an event as text or as one line of JSON.
+func printRecord(p *program, r eventlog.Record) error {
+	rec, err := wire.Open(r)
+	if err != nil {
+		return err
+	}
+	payload := json.RawMessage(r.Payload)
+	batch, readings := rec.Event.(domain.ReadingsRecorded)
+	if readings {
+		if payload, err = json.Marshal(readable(batch)); err != nil {
+			return err
+		}
+	}
+	if p.common.json {
+		line, err := json.Marshal(map[string]any{
+			"position": r.Position, "stream": r.Stream, "revision": r.Revision, "id": r.ID, "type": r.Type, "recorded_at": r.RecordedAt, "payload": payload,
+		})
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(p.stdout, "%s\n", line)
+		return err
+	}
+	fmt.Fprintf(p.stdout, "%d  %s  %s  %s/%d\n", r.Position, r.RecordedAt, r.Type, r.Stream, r.Revision)
+	if !readings {
+		fmt.Fprintf(p.stdout, "    %s\n", payload)
+		return nil
+	}
+	fmt.Fprintf(p.stdout, "    %d readings for %s, %s, evidence %s\n", len(batch.Readings), batch.At, batch.Origin.Decoder, batch.Origin.Evidence.Short())
+	for _, row := range batch.Readings {
+		fmt.Fprintf(p.stdout, "    %-12s %-15s %-11s %24s  register %s\n", row.Device, row.Channel, row.Mark, row.Value, row.Register)
+	}
+	return nil
+}
+
+// readable is a batch of readings as JSON shows it.
+func readable(b domain.ReadingsRecorded) any {
+	type row struct {
+		Device     domain.DeviceID `json:"device"`
+		Channel    string          `json:"channel"`
+		Interval   domain.Interval `json:"interval"`
+		Value      domain.Int128   `json:"value"`
+		Register   domain.Int128   `json:"register"`
+		Mark       string          `json:"mark"`
+		Provenance string          `json:"provenance"`
+	}
+	rows := make([]row, len(b.Readings))
+	for i, r := range b.Readings {
+		rows[i] = row{r.Device, r.Channel.String(), r.Interval, r.Value, r.Register, r.Mark.String(), r.Provenance.String()}
+	}
+	return map[string]any{"site": b.Site, "at": b.At, "origin": b.Origin, "readings": rows}
+}

@@ -1,0 +1,240 @@
+// Command wattbook keeps the book of record of sites that mine bitcoin and
+// serve AI compute.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"slices"
+	"strings"
+	"syscall"
+	_ "time/tzdata" // a machine without a zone table bills the same months
+)
+
+// Exit codes.
+const (
+	exitOK      = 0 // done, and nothing to report
+	exitFinding = 1 // a finding, or a failure
+	exitUsage   = 2 // the command line or the configuration is wrong
+)
+
+// verb is one thing that the program does.
+type verb struct {
+	name    string
+	args    string // shown after the name
+	summary string
+	help    string // what it does and when; one example
+	run     func(ctx context.Context, p *program, args []string) error
+}
+
+func verbs() []verb {
+	return []verb{
+		demoVerb(), serveVerb(), importVerb(), explainVerb(), invoiceVerb(), poolVerb(), sqlVerb(), replayVerb(), logVerb(),
+	}
+}
+
+// program is what a verb works with.
+type program struct {
+	stdin          io.Reader
+	stdout, stderr io.Writer
+	getenv         func(string) string
+	environ        func() []string
+	verb           verb
+	flags          *flag.FlagSet
+	common         common
+}
+
+// common are the flags that every verb has.
+type common struct {
+	config string
+	data   string
+	json   bool
+	level  string
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, environ: os.Environ}))
+}
+
+// run executes the command line and returns the exit code.
+func run(ctx context.Context, args []string, p *program) int {
+	if len(args) == 0 || args[0] == "help" && len(args) == 1 || args[0] == "-h" || args[0] == "--help" {
+		p.usage()
+		if len(args) == 0 {
+			return exitUsage
+		}
+		return exitOK
+	}
+	name := args[0]
+	if name == "help" {
+		name, args = args[1], []string{args[1], "--help"}
+	}
+	for _, v := range verbs() {
+		if v.name != name {
+			continue
+		}
+		p.verb = v
+		p.flags = flag.NewFlagSet(v.name, flag.ContinueOnError)
+		p.flags.SetOutput(io.Discard)
+		p.flags.StringVar(&p.common.config, "config", "", "configuration `file` (YAML)")
+		p.flags.StringVar(&p.common.data, "data", "", "data `folder` (default demo-data)")
+		p.flags.StringVar(&p.common.level, "log-level", "", "`level` of messages: debug, info, warn or error (default warn)")
+		p.flags.BoolVar(&p.common.json, "json", false, "report as JSON")
+		return p.report(v.run(ctx, p, args[1:]))
+	}
+	fmt.Fprintf(p.stderr, "wattbook: there is no verb %q; did you mean %q?\n", name, nearest(name, verbNames()))
+	return exitUsage
+}
+
+// report prints an error and returns the exit code that it stands for.
+func (p *program) report(err error) int {
+	var usage *usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.Is(err, flag.ErrHelp):
+		p.help()
+		return exitOK
+	case errors.Is(err, errFinding):
+		return exitFinding // the verb has said what it found
+	case errors.As(err, &usage):
+		fmt.Fprintf(p.stderr, "wattbook %s: %v\nusage: wattbook %s %s\n", p.verb.name, err, p.verb.name, p.verb.args)
+		return exitUsage
+	}
+	fmt.Fprintf(p.stderr, "wattbook %s: %v\n", p.verb.name, err)
+	var invalid *configError
+	if errors.As(err, &invalid) {
+		return exitUsage
+	}
+	return exitFinding
+}
+
+// errFinding is returned by a verb that found something wrong and said so.
+var errFinding = errors.New("finding")
+
+// usageError is a command line that cannot be understood.
+type usageError struct{ message string }
+
+func (e *usageError) Error() string { return e.message }
+
+func usagef(format string, args ...any) error { return &usageError{fmt.Sprintf(format, args...)} }
+
+// parse reads the verb's flags, which may stand before or after its other
+// arguments, and returns those.
+func (p *program) parse(args []string, least, most int) ([]string, error) {
+	var rest []string
+	for len(args) > 0 {
+		flags, after := args, []string(nil)
+		if i := slices.IndexFunc(args, isComment); i >= 0 {
+			flags, after = args[:i], args[i:]
+		}
+		if err := p.flags.Parse(flags); err != nil {
+			if errors.Is(err, flag.ErrHelp) {
+				return nil, err
+			}
+			return nil, p.flagError(err, args)
+		}
+		if args = slices.Concat(p.flags.Args(), after); len(args) > 0 {
+			rest, args = append(rest, args[0]), args[1:]
+		}
+	}
+	if len(rest) < least || len(rest) > most {
+		switch {
+		case least == most:
+			return nil, usagef("got %d arguments, want %d", len(rest), least)
+		default:
+			return nil, usagef("got %d arguments, want %d to %d", len(rest), least, most)
+		}
+	}
+	return rest, nil
+}
+
+// isComment reports whether an argument is an SQL text that begins with a
+// comment, and no flag.
+func isComment(arg string) bool { return strings.HasPrefix(arg, "-- ") }
+
+// flagError says which flag was meant.
+func (p *program) flagError(err error, args []string) error {
+	message := err.Error()
+	if unknown, ok := strings.CutPrefix(message, "flag provided but not defined: -"); ok {
+		var known []string
+		p.flags.VisitAll(func(f *flag.Flag) { known = append(known, f.Name) })
+		return usagef("there is no flag --%s; did you mean --%s?", unknown, nearest(unknown, known))
+	}
+	return usagef("%s", message)
+}
+
+func verbNames() []string {
+	var names []string
+	for _, v := range verbs() {
+		names = append(names, v.name)
+	}
+	return names
+}
+
+func (p *program) usage() {
+	fmt.Fprint(p.stdout, `Wattbook is the book of record of sites that mine bitcoin and serve AI compute.
+
+Usage: wattbook VERB [flags] [arguments]
+
+The verbs are:
+`)
+	for _, v := range verbs() {
+		fmt.Fprintf(p.stdout, "  %-9s %s\n", v.name, v.summary)
+	}
+	fmt.Fprint(p.stdout, `
+wattbook help VERB says more. Settings are taken from flags, then from the
+environment (WATTBOOK_DATA, WATTBOOK_LOG_LEVEL, …), then from the file given by
+--config, then from defaults. Exit codes: 0 done, 1 a finding or a failure,
+2 a command line or a configuration that is wrong.
+`)
+}
+
+func (p *program) help() {
+	fmt.Fprintf(p.stdout, "Usage: wattbook %s %s\n\n%s\n\nFlags:\n", p.verb.name, p.verb.args, strings.TrimSpace(p.verb.help))
+	p.flags.VisitAll(func(f *flag.Flag) {
+		kind, text := flag.UnquoteUsage(f)
+		if f.DefValue != "" && f.DefValue != "false" {
+			text += fmt.Sprintf(" (default %s)", f.DefValue)
+		}
+		fmt.Fprintf(p.stdout, "  %-24s %s\n", strings.TrimSpace("--"+f.Name+" "+strings.ToUpper(kind)), text)
+	})
+}
+
+// nearest returns the known word that is closest to a mistyped one.
+func nearest(word string, known []string) string {
+	best, least := "", 1<<30
+	for _, k := range known {
+		if d := distance(word, k); d < least {
+			best, least = k, d
+		}
+	}
+	return best
+}
+
+// distance is the Levenshtein distance of two words.
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := 1
+			if a[i] == b[j] {
+				cost = 0
+			}
+			diagonal, row[j+1] = row[j+1], min(row[j+1]+1, row[j]+1, diagonal+cost)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,58 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+)
+
+// progress shows how far long work has come: a bar on a terminal, a line now
+// and then elsewhere.
+type progress struct {
+	out      io.Writer
+	terminal bool
+	what     string
+	started  time.Time
+	shown    time.Time
+	every    time.Duration
+}
+
+// newProgress returns the progress of some work.
+func newProgress(out io.Writer, what string) *progress {
+	p := &progress{out: out, what: what, started: time.Now(), every: 10 * time.Second}
+	if f, ok := out.(*os.File); ok {
+		if info, err := f.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 {
+			p.terminal, p.every = true, 100*time.Millisecond
+		}
+	}
+	return p
+}
+
+// show tells how much is done, with a note.
+func (p *progress) show(done, total int64, note string) {
+	now := time.Now()
+	if now.Sub(p.shown) < p.every && done < total {
+		return
+	}
+	first := p.shown.IsZero()
+	p.shown = now
+	percent := done * 100 / max(1, total)
+	if p.terminal {
+		const width = 30
+		filled := int(done * width / max(1, total))
+		fmt.Fprintf(p.out, "\r\x1b[K%s [%s%s] %3d %%  %s", p.what, strings.Repeat("=", filled), strings.Repeat(" ", width-filled), percent, note)
+		return
+	}
+	if !first || done < total {
+		fmt.Fprintf(p.out, "%s: %d %%, %s\n", p.what, percent, note)
+	}
+}
+
+// done ends the display.
+func (p *progress) done() {
+	if p.terminal {
+		fmt.Fprint(p.out, "\r\x1b[K")
+	}
+}

@@ -1,0 +1,365 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"math/big"
+	"slices"
+	"strings"
+	"time"
+
+	"wattbook/domain"
+	"wattbook/projections/balance"
+	"wattbook/projections/facts"
+	"wattbook/projections/margin"
+	"wattbook/projections/usage"
+	"wattbook/settlement"
+)
+
+// screen is what a month came to, on one screen.
+type screen struct {
+	Site     string        `json:"site"`
+	Period   domain.Period `json:"period"`
+	Seed     uint64        `json:"seed"`
+	Readings int64         `json:"readings"`
+	Events   int64         `json:"events"`
+	Played   string        `json:"played_in"`
+	Folder   string        `json:"folder"`
+
+	Energy   energyReport    `json:"energy"`
+	Margins  []marginReport  `json:"margins"`
+	Invoices []invoiceReport `json:"invoices"`
+	Pool     poolReport      `json:"pool"`
+	Findings []findingReport `json:"findings"`
+	TryNext  []string        `json:"try_next"`
+	currency domain.Currency
+	zone     *time.Location
+}
+
+type energyReport struct {
+	Metered      domain.Energy  `json:"revenue_meter_milliwatt_hours"`
+	Losses       domain.Energy  `json:"losses_milliwatt_hours"`
+	Residual     domain.Energy  `json:"residual_milliwatt_hours"`
+	Closed       int64          `json:"closed_intervals"`
+	Intervals    int64          `json:"intervals"`
+	Estimated    int64          `json:"estimated_intervals"`
+	Mined        domain.Decimal `json:"expected_bitcoin"`
+	Hashrate     domain.Decimal `json:"mean_petahash_per_second"`
+	Served       domain.GPUTime `json:"gpu_milliseconds"`
+	Customers    int            `json:"customers"`
+	Curtailed    domain.Energy  `json:"curtailed_milliwatt_hours"`
+	CurtailedIn  int64          `json:"curtailed_intervals"`
+	LowestPrice  domain.Decimal `json:"lowest_price_per_megawatt_hour"`
+	HighestPrice domain.Decimal `json:"highest_price_per_megawatt_hour"`
+	Negative     int64          `json:"intervals_with_negative_price"`
+}
+
+type marginReport struct {
+	Use     string          `json:"use"`
+	Energy  domain.Energy   `json:"energy_milliwatt_hours"`
+	Revenue domain.Decimal  `json:"revenue"`
+	Cost    domain.Decimal  `json:"cost"`
+	Margin  domain.Decimal  `json:"margin"`
+	PerMWh  *domain.Decimal `json:"margin_per_megawatt_hour"`
+}
+
+type invoiceReport struct {
+	Number   string         `json:"number"`
+	Customer string         `json:"customer"`
+	Total    domain.Money   `json:"total"`
+	Due      domain.Instant `json:"due"`
+	File     string         `json:"file"`
+}
+
+type poolReport struct {
+	Pool     domain.PoolID       `json:"pool"`
+	Account  string              `json:"account"`
+	Days     int                 `json:"days"`
+	Expected domain.Satoshi      `json:"expected_satoshi"`
+	Stated   domain.Satoshi      `json:"stated_satoshi"`
+	Received domain.Satoshi      `json:"received_satoshi"`
+	Lines    []domain.BridgeLine `json:"lines"`
+	Findings []string            `json:"findings"`
+}
+
+type findingReport struct {
+	At     domain.Instant  `json:"at"`
+	Kind   string          `json:"kind"`
+	Device domain.DeviceID `json:"device,omitempty"`
+	What   string          `json:"what"`
+}
+
+// monthScreen gathers what a closed month came to.
+func monthScreen(f *facts.Facts, site domain.SiteRegistered, closed domain.PeriodClosed, pool domain.Interval, issued []settlement.Issued) (*screen, error) {
+	s := &screen{Site: site.Name, Period: closed.Period, currency: site.Currency}
+	zone, err := time.LoadLocation(site.Zone)
+	if err != nil {
+		return nil, err
+	}
+	s.zone = zone
+	totals, err := margin.Total(margin.Rows(f, site.Site, closed.Interval))
+	if err != nil {
+		return nil, err
+	}
+	s.energy(f, site, closed.Interval, totals)
+	s.margins(totals)
+	for _, i := range issued {
+		s.Invoices = append(s.Invoices, invoiceReport{i.Invoice.Number, i.Invoice.Buyer.Name, i.Invoice.Total, i.Invoice.Due, "invoices/" + i.Invoice.Number + ".pdf"})
+	}
+	s.Pool = poolSummary(f, site.Pool, pool)
+	s.Findings = summarize(f.Findings())
+	return s, nil
+}
+
+func (s *screen) energy(f *facts.Facts, site domain.SiteRegistered, iv domain.Interval, t margin.Totals) {
+	b := balance.Sum(balance.Rows(f, site.Site, iv))
+	e := energyReport{
+		Metered: b.Revenue, Losses: b.Losses, Residual: b.Residual, Closed: b.Closed, Intervals: b.Intervals, Estimated: b.Estimated,
+		Mined:       domain.RoundRat(new(big.Rat).Quo(t.Expected, big.NewRat(int64(domain.Bitcoin), 1)), 8),
+		LowestPrice: t.LowestPrice, HighestPrice: t.HighestPrice, Negative: t.NegativePrices,
+	}
+	seconds := big.NewRat(int64(iv.Length()/domain.Second), 1)
+	rate := new(big.Rat).SetInt(t.Shares.Hashes().Big())
+	e.Hashrate = domain.RoundRat(rate.Quo(rate, seconds.Mul(seconds, big.NewRat(1_000_000_000_000_000, 1))), 1)
+	customers := map[domain.CustomerID]bool{}
+	for r := range usage.GPU(f, site.Site, iv) {
+		e.Served += r.GPU
+		customers[r.Customer] = true
+	}
+	e.Customers = len(customers)
+	for _, d := range f.Decisions(site.Site) {
+		if !iv.Contains(d.Interval.Start) {
+			continue
+		}
+		rested := domain.Power(0)
+		for _, c := range d.Choices {
+			if c.Use == domain.UseMining && !c.On {
+				for _, l := range d.Inputs.Loads {
+					if l.Load == c.Load {
+						rested += l.Power
+					}
+				}
+			}
+		}
+		if rested > 0 {
+			e.CurtailedIn++
+			e.Curtailed += rested.Over(d.Interval.Length())
+		}
+	}
+	s.Energy = e
+}
+
+func (s *screen) margins(t margin.Totals) {
+	row := func(use string, sum margin.Sum) {
+		m := marginReport{Use: use, Energy: sum.Energy, Revenue: sum.Revenue, Cost: sum.Cost, Margin: sum.Margin}
+		if sum.Energy > 0 {
+			v := domain.Quo(sum.Margin, sum.Energy.MegawattHours(), 2)
+			m.PerMWh = &v
+		}
+		s.Margins = append(s.Margins, m)
+	}
+	row("mining", t.Mining)
+	row("ai", t.AI)
+	row("overhead", t.Overhead)
+	row("site", margin.Sum{
+		Energy: t.Mining.Energy + t.AI.Energy + t.Overhead.Energy, Revenue: t.Mining.Revenue.Add(t.AI.Revenue), Cost: t.Cost, Margin: t.Margin,
+	})
+}
+
+// poolSummary adds up the reconciliations on record for an account.
+func poolSummary(f *facts.Facts, terms domain.PoolTerms, iv domain.Interval) poolReport {
+	r := poolReport{Pool: terms.Pool, Account: terms.Account}
+	sums := map[domain.BridgeCause]domain.Satoshi{}
+	var order []domain.BridgeCause
+	for _, d := range f.Reconciled(terms.Pool, terms.Account, iv) {
+		r.Days++
+		r.Expected += d.Expected
+		r.Stated += d.Stated
+		r.Received += d.Received
+		for _, l := range d.Lines {
+			if !slices.Contains(order, l.Cause) {
+				order = append(order, l.Cause)
+			}
+			sums[l.Cause] += l.Satoshi
+		}
+		if d.Finding != "" {
+			r.Findings = append(r.Findings, fmt.Sprintf("%s: %s", d.Interval.Start.Time().Format("_2 Jan"), d.Finding))
+		}
+	}
+	for _, c := range order {
+		r.Lines = append(r.Lines, domain.BridgeLine{Cause: c, Satoshi: sums[c]})
+	}
+	return r
+}
+
+// summarize joins findings of one kind at one device that follow each other.
+func summarize(all []facts.Finding) []findingReport {
+	type key struct {
+		kind   string
+		device domain.DeviceID
+		source domain.SourceID
+	}
+	type run struct {
+		first, last facts.Finding
+		n           int
+	}
+	var order []key
+	runs := map[key]*run{}
+	for _, f := range all {
+		k := key{f.Kind, f.Device, f.Source}
+		if r := runs[k]; r != nil {
+			r.last = f
+			r.n++
+			continue
+		}
+		order = append(order, k)
+		runs[k] = &run{first: f, last: f, n: 1}
+	}
+	var out []findingReport
+	for _, k := range order {
+		r := runs[k]
+		out = append(out, findingReport{At: r.first.At, Kind: k.kind, Device: k.device, What: words(r.first, r.n)})
+	}
+	slices.SortStableFunc(out, func(a, b findingReport) int { return int((a.At - b.At) / domain.Instant(domain.Second)) })
+	return out
+}
+
+// words says what a finding means, and how often it was found.
+func words(f facts.Finding, n int) string {
+	times := ""
+	switch {
+	case n > 1 && f.Device == "":
+		times = fmt.Sprintf(", %s times", thousands(int64(n)))
+	case n > 1:
+		times = fmt.Sprintf(", %s readings", thousands(int64(n)))
+	}
+	switch f.Kind {
+	case "rollover":
+		if n > 1 {
+			return fmt.Sprintf("the register wrapped %d times; the rise through each wrap is booked", n)
+		}
+		return fmt.Sprintf("the register wrapped; %s booked through the wrap", quantity(f))
+	case "reset":
+		return fmt.Sprintf("restarted; what it counted since is booked%s", times)
+	case "replaced":
+		return fmt.Sprintf("hardware exchanged; %s booked from both registers", quantity(f))
+	case "gap":
+		return fmt.Sprintf("no reading for %s; the register's rise is spread evenly%s", f.Interval.Length(), times)
+	case "glitch":
+		return fmt.Sprintf("register %s is not believed%s", f.Register, times)
+	case "silent":
+		return "did not answer" + times
+	case "corrected":
+		return "the source's own log replaces estimates" + times
+	case "late":
+		return "read late, booked where it belongs" + times
+	case "conflict":
+		return "another value for what is on record; the record stands" + times
+	case "unallocated":
+		return "moved by an amount that cannot be known; booked to nobody" + times
+	}
+	return clipped(f.What, 90-len(times)) + times
+}
+
+// clipped cuts a text that is too long for a line.
+func clipped(s string, most int) string {
+	if runes := []rune(s); len(runes) > most {
+		return string(runes[:most-1]) + "…"
+	}
+	return s
+}
+
+func quantity(f facts.Finding) string {
+	if v, ok := f.Value.Int64(); ok && f.Channel == domain.ChannelEnergyImport {
+		return domain.Energy(v).KilowattHours().Fixed(1) + " kWh"
+	}
+	return f.Value.String()
+}
+
+// print writes the screen as text.
+func (s *screen) print(out io.Writer) error {
+	var b strings.Builder
+	e := s.Energy
+	fmt.Fprintf(&b, "%s, %s (seed %d): %s readings in %s events, played in %s\n\n", s.Site, s.Period, s.Seed, thousands(s.Readings), thousands(s.Events), s.Played)
+	fmt.Fprintf(&b, "METERED    %s MWh; residual %s MWh after %s MWh of losses; %s of %s intervals closed\n",
+		mwh(e.Metered), mwh(e.Residual), mwh(e.Losses), thousands(e.Closed), thousands(e.Intervals))
+	fmt.Fprintf(&b, "MINED      %s BTC expected from accepted work, %s PH/s on average\n", e.Mined.Fixed(8), e.Hashrate.Fixed(1))
+	fmt.Fprintf(&b, "SERVED     %s GPU-hours to %d customers\n", group(domain.Quo(domain.NewDecimal(int64(e.Served), 0), domain.NewDecimal(int64(domain.GPUHour), 0), 1).Fixed(1)), e.Customers)
+	fmt.Fprintf(&b, "CURTAILED  %s MWh in %s intervals; power was %s to %s %s/MWh, negative in %s intervals\n\n",
+		mwh(e.Curtailed), thousands(e.CurtailedIn), e.LowestPrice.Fixed(2), group(e.HighestPrice.Fixed(2)), s.currency, thousands(e.Negative))
+
+	fmt.Fprintf(&b, "MARGIN (%s)  %12s %14s %14s %14s %10s\n", s.currency, "MWh", "revenue", "energy cost", "margin", "per MWh")
+	for _, m := range s.Margins {
+		per := ""
+		if m.PerMWh != nil {
+			per = group(m.PerMWh.Fixed(2))
+		}
+		fmt.Fprintf(&b, "  %-11s %12s %14s %14s %14s %10s\n", m.Use, mwh(m.Energy), group(m.Revenue.Fixed(2)), group(m.Cost.Fixed(2)), group(m.Margin.Fixed(2)), per)
+	}
+	fmt.Fprintf(&b, "\nINVOICES\n")
+	for _, i := range s.Invoices {
+		fmt.Fprintf(&b, "  %-15s %-30s %16s %s   due %s\n", i.Number, i.Customer, group(i.Total.Amount()), i.Total.Currency, i.Due.Time().In(s.zone).Format("2 Jan 2006"))
+	}
+	p := s.Pool
+	fmt.Fprintf(&b, "\nPOOL %s/%s, %d days: expected %s, stated %s, received %s BTC\n", p.Pool, p.Account, p.Days, p.Expected.BTC().Fixed(8), p.Stated.BTC().Fixed(8), p.Received.BTC().Fixed(8))
+	fmt.Fprintf(&b, "  difference %s sat", thousands(int64(p.Expected-p.Received)))
+	for i, l := range p.Lines {
+		sep := ", "
+		if i == 0 {
+			sep = " = "
+		}
+		fmt.Fprintf(&b, "%s%s %s", sep, strings.ReplaceAll(string(l.Cause), "-", " "), thousands(int64(l.Satoshi)))
+	}
+	b.WriteString("\n")
+	for _, f := range p.Findings {
+		fmt.Fprintf(&b, "  %s\n", f)
+	}
+	fmt.Fprintf(&b, "\nWHAT WENT WRONG, AND HOW IT IS BOOKED\n")
+	for _, f := range s.Findings {
+		fmt.Fprintf(&b, "  %s  %-11s %-9s %s\n", f.At.Time().Format("_2 Jan 15:04Z"), f.Kind, f.Device, f.What)
+	}
+	fmt.Fprintf(&b, "\nFILES in %s: log/ (the book), evidence/ (raw replies), warehouse/ (DuckDB), invoices/, site.yaml\n", s.Folder)
+	fmt.Fprintf(&b, "TRY NEXT\n")
+	for _, t := range s.tryNext() {
+		fmt.Fprintf(&b, "  %s\n", t)
+	}
+	_, err := io.WriteString(out, b.String())
+	return err
+}
+
+func (s *screen) tryNext() []string {
+	data := ""
+	if s.Folder != settingDefaults()["data"] {
+		data = " --data " + s.Folder
+	}
+	return []string{
+		fmt.Sprintf("bin/wattbook explain%s --at %s-14T17:35Z", data, s.Period),
+		fmt.Sprintf("bin/wattbook replay%s", data),
+		fmt.Sprintf(`bin/wattbook sql%s "SELECT number, customer_name, total FROM invoices"`, data),
+	}
+}
+
+func mwh(e domain.Energy) string { return group(e.MegawattHours().Fixed(1)) }
+
+// thousands writes a whole number with separators.
+func thousands(v int64) string { return group(fmt.Sprint(v)) }
+
+// group separates the thousands of a plain decimal.
+func group(s string) string {
+	sign, digits := "", s
+	if strings.HasPrefix(s, "-") {
+		sign, digits = "-", s[1:]
+	}
+	whole, fraction, point := strings.Cut(digits, ".")
+	var b strings.Builder
+	for i, c := range whole {
+		if i > 0 && (len(whole)-i)%3 == 0 {
+			b.WriteByte(',')
+		}
+		b.WriteRune(c)
+	}
+	if point {
+		b.WriteString("." + fraction)
+	}
+	return sign + b.String()
+}

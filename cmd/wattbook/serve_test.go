@@ -1,0 +1,214 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"wattbook/domain"
+	"wattbook/domain/wire"
+	"wattbook/fixtures/fake"
+	"wattbook/ingest/pebblelog"
+)
+
+// liveSite is a meter and a miner on loopback that count by the wall clock,
+// and the configuration of a service that polls them every second.
+func liveSite(t *testing.T) string {
+	t.Helper()
+	start := time.Now()
+	since := func() int64 { return int64(time.Since(start) / time.Millisecond) }
+	meter, err := fake.ServeSunSpec(203, 0, func() (fake.MeterState, error) {
+		return fake.MeterState{Import: 5*domain.MegawattHour + domain.Energy(since())*2*domain.WattHour, Serial: "M-1"}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = meter.Close() })
+	miner, err := fake.ServeMiner(fake.MinerAntminer, func() (fake.MinerState, error) {
+		ms := since()
+		return fake.MinerState{
+			Now: domain.At(time.Now()), Elapsed: 5000 + ms/1000,
+			Hashes:          domain.Int(5000*1000+ms).MulDiv(200_000_000_000, 1),
+			ShareDifficulty: domain.Int(5000*1000+ms).MulDiv(46_000*domain.ShareUnit/1000, 1),
+			HashesPerSecond: domain.Int(200_000_000_000_000),
+		}, nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = miner.Close() })
+	path := filepath.Join(t.TempDir(), "site.yaml")
+	config := fmt.Sprintf(`
+settle: 20ms
+publish_every: 1s
+site: {id: live, zone: UTC, step: 1s, currency: USD, node: n, revenue_meter: m1, loss_portion: 0}
+devices:
+  - {id: m1, kind: meter, rated_kw: 14000}
+  - {id: r1, kind: miner, under: m1, use: mining, rated_terahash_per_second: 260}
+sources:
+  - {name: meters, type: modbus, every: 1s, meters: [{device: m1, address: "%s", registers: sunspec, provenance: revenue-meter}]}
+  - {name: miners, type: cgminer, every: 1s, miners: [{device: r1, address: "%s", dialect: antminer}]}
+`, meter.Addr(), miner.Addr())
+	if err := os.WriteFile(path, []byte(config), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// service is a running process of wattbook serve.
+type service struct {
+	cmd   *exec.Cmd
+	acked atomic.Uint64 // the last position that it said is recorded
+	ended chan struct{}
+}
+
+func startService(t *testing.T, config, data string) *service {
+	t.Helper()
+	s := &service{cmd: exec.Command(os.Args[0], "serve", "--config", config, "--data", data), ended: make(chan struct{})}
+	s.cmd.Env = append(os.Environ(), "RUN_AS_PROGRAM=1")
+	stderr, err := s.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		defer close(s.ended)
+		for sc := bufio.NewScanner(stderr); sc.Scan(); {
+			if _, position, ok := strings.Cut(sc.Text(), ", position "); ok {
+				var p uint64
+				if _, err := fmt.Sscan(position, &p); err == nil {
+					s.acked.Store(p)
+				}
+			} else if !strings.HasPrefix(sc.Text(), "serving") {
+				t.Logf("service: %s", sc.Text())
+			}
+		}
+	}()
+	return s
+}
+
+// TestKillingTheServiceLosesAndDoublesNothing kills the service at random
+// moments, restarts it, and checks that every position that it had announced
+// is there, and that what is booked is exactly what the registers moved by.
+func TestKillingTheServiceLosesAndDoublesNothing(t *testing.T) {
+	if testing.Short() {
+		t.Skip("TestKillingTheServiceLosesAndDoublesNothing: -short")
+	}
+	config, data := liveSite(t), filepath.Join(t.TempDir(), "data")
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 0))
+	acked := uint64(0)
+	for range 6 {
+		s := startService(t, config, data)
+		time.Sleep(time.Duration(900+rng.IntN(2200)) * time.Millisecond)
+		if err := s.cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		<-s.ended
+		_ = s.cmd.Wait()
+		acked = max(acked, s.acked.Load())
+		if head := headOf(t, data); uint64(head) < acked {
+			t.Fatalf("position %d was announced, but the log ends at %d", acked, head)
+		}
+	}
+	s := startService(t, config, data)
+	time.Sleep(2500 * time.Millisecond)
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	<-s.ended
+	if err := s.cmd.Wait(); err != nil {
+		t.Errorf("the service did not end well: %v", err)
+	}
+	checkBooks(t, data)
+}
+
+func openLog(t *testing.T, data string) *pebblelog.Log {
+	t.Helper()
+	log, err := pebblelog.Open(pebblelog.Config{Dir: folder(data).log(), Now: systemClock, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return log
+}
+
+func headOf(t *testing.T, data string) domain.Position {
+	t.Helper()
+	log := openLog(t, data)
+	defer log.Close()
+	head, err := log.Head(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return head
+}
+
+// checkBooks checks that each series is one unbroken chain of readings whose
+// values sum to the movement of its register.
+func checkBooks(t *testing.T, data string) {
+	t.Helper()
+	log := openLog(t, data)
+	defer log.Close()
+	type chain struct {
+		first, last domain.Int128 // registers
+		end         domain.Instant
+		booked      domain.Int128
+		n           int
+	}
+	chains := map[string]*chain{}
+	for r, err := range log.ReadAll(t.Context(), 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec, err := wire.Open(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		batch, ok := rec.Event.(domain.ReadingsRecorded)
+		if !ok {
+			continue
+		}
+		for _, row := range batch.Readings {
+			k := fmt.Sprint(row.Device, " ", row.Channel)
+			c := chains[k]
+			switch {
+			case c == nil:
+				chains[k] = &chain{first: row.Register, last: row.Register, end: row.Interval.End}
+				if row.Mark != domain.MarkFirst {
+					t.Errorf("%s begins with a %s reading", k, row.Mark)
+				}
+				continue
+			case row.Mark != domain.MarkNormal && row.Mark != domain.MarkGap:
+				t.Errorf("%s at %s: %s", k, row.Interval, row.Mark)
+			case row.Interval.Start != c.end:
+				t.Errorf("%s: a reading of %s follows one that ends at %s", k, row.Interval, c.end)
+			}
+			c.end, c.last, c.booked, c.n = row.Interval.End, row.Register, c.booked.Add(row.Value), c.n+1
+		}
+	}
+	if len(chains) < 3 {
+		t.Fatalf("%d series are on record", len(chains))
+	}
+	for k, c := range chains {
+		moved := c.last.Sub(c.first)
+		if strings.HasSuffix(k, "hashes") {
+			moved = moved.MulDiv(100, 1)
+		}
+		if c.booked != moved || c.n < 5 {
+			t.Errorf("%s: %d readings book %s, the register moved by %s", k, c.n, c.booked, moved)
+		}
+	}
+}

@@ -1,0 +1,462 @@
+package main
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/NVIDIA/go-nvml/pkg/nvml"
+
+	"wattbook/domain"
+	"wattbook/ingest"
+	"wattbook/ingest/chain"
+	"wattbook/ingest/gpu"
+	"wattbook/ingest/market"
+	"wattbook/ingest/meter"
+	"wattbook/ingest/miner"
+	"wattbook/ingest/pool"
+	"wattbook/ingest/scheduler"
+)
+
+// siteConfig is the description of a site in a configuration file.
+type siteConfig struct {
+	Data         string `yaml:"data"`
+	LogLevel     string `yaml:"log_level"`
+	PublishEvery string `yaml:"publish_every"`
+	Settle       string `yaml:"settle"`
+	Timeout      string `yaml:"timeout"`
+
+	Site struct {
+		ID           domain.SiteID   `yaml:"id"`
+		Name         string          `yaml:"name"`
+		Zone         string          `yaml:"zone"`
+		Step         domain.Duration `yaml:"step"`
+		Currency     string          `yaml:"currency"`
+		Node         domain.NodeID   `yaml:"node"`
+		RevenueMeter domain.DeviceID `yaml:"revenue_meter"`
+		LossPortion  domain.Decimal  `yaml:"loss_portion"`
+		Pool         struct {
+			ID      domain.PoolID  `yaml:"id"`
+			Account string         `yaml:"account"`
+			Scheme  string         `yaml:"scheme"`
+			Fee     domain.Decimal `yaml:"fee_portion"`
+		} `yaml:"pool"`
+		Dispatch struct {
+			Limit   domain.Decimal  `yaml:"limit_kw"`
+			Ramp    domain.Decimal  `yaml:"ramp_kw_per_step"`
+			MinOn   domain.Duration `yaml:"min_on"`
+			MinOff  domain.Duration `yaml:"min_off"`
+			Adder   domain.Decimal  `yaml:"adder_per_mwh"`
+			Reserve domain.Decimal  `yaml:"reserve_kw"`
+		} `yaml:"dispatch"`
+	} `yaml:"site"`
+	Devices   []deviceConfig   `yaml:"devices"`
+	Contracts []contractConfig `yaml:"contracts"`
+	Sources   []sourceConfig   `yaml:"sources"`
+}
+
+type deviceConfig struct {
+	ID            domain.DeviceID `yaml:"id"`
+	Kind          string          `yaml:"kind"`
+	Under         domain.DeviceID `yaml:"under"`
+	Use           string          `yaml:"use"`
+	Model         string          `yaml:"model"`
+	Serial        string          `yaml:"serial"`
+	Host          string          `yaml:"host"`
+	Units         int64           `yaml:"units"`
+	RatedPower    domain.Decimal  `yaml:"rated_kw"`
+	TypicalPower  domain.Decimal  `yaml:"typical_kw"`
+	RatedHashes   domain.Decimal  `yaml:"rated_terahash_per_second"`
+	TypicalHashes domain.Decimal  `yaml:"typical_terahash_per_second"`
+}
+
+type partyConfig struct {
+	ID      domain.CustomerID `yaml:"id"`
+	Name    string            `yaml:"name"`
+	Address []string          `yaml:"address"`
+	Country string            `yaml:"country"`
+	TaxID   string            `yaml:"tax_id"`
+}
+
+type contractConfig struct {
+	ID          domain.ContractID `yaml:"id"`
+	Version     int64             `yaml:"version"`
+	Seller      partyConfig       `yaml:"seller"`
+	Buyer       partyConfig       `yaml:"buyer"`
+	Series      string            `yaml:"series"`
+	Currency    string            `yaml:"currency"`
+	Zone        string            `yaml:"zone"`
+	Start       domain.Instant    `yaml:"start"`
+	End         domain.Instant    `yaml:"end"`
+	PaymentDays int64             `yaml:"payment_days"`
+	Tax         struct {
+		Name   string         `yaml:"name"`
+		Rate   domain.Decimal `yaml:"rate_portion"`
+		Reason string         `yaml:"reason"`
+	} `yaml:"tax"`
+	Charges []struct {
+		ID          string            `yaml:"id"`
+		Kind        string            `yaml:"kind"`
+		Description string            `yaml:"description"`
+		Quantity    int64             `yaml:"quantity"`
+		Rate        domain.Decimal    `yaml:"rate"`
+		Overage     domain.Decimal    `yaml:"overage_rate"`
+		Meters      []domain.DeviceID `yaml:"meters"`
+		Adder       domain.Decimal    `yaml:"adder_per_mwh"`
+		LossPortion domain.Decimal    `yaml:"loss_portion"`
+	} `yaml:"charges"`
+}
+
+// sourceConfig describes a source. Which keys apply depends on its type.
+type sourceConfig struct {
+	Name       domain.SourceID `yaml:"name"`
+	Type       string          `yaml:"type"`
+	Every      domain.Duration `yaml:"every"`
+	Timeout    domain.Duration `yaml:"timeout"`
+	URL        string          `yaml:"url"`
+	File       string          `yaml:"file"`
+	Command    []string        `yaml:"command"`
+	Lookback   domain.Duration `yaml:"lookback"`
+	Lookahead  domain.Duration `yaml:"lookahead"`
+	PriceStep  domain.Duration `yaml:"price_step"`
+	Revised    bool            `yaml:"revised"`
+	Subaccount string          `yaml:"subaccount"`
+	Key        string          `yaml:"key"`
+	KeyEnv     string          `yaml:"key_env"`
+	Days       int             `yaml:"lookback_days"`
+	Library    string          `yaml:"library"`
+	Host       string          `yaml:"host"`
+	Zone       string          `yaml:"zone"`
+	Provenance string          `yaml:"provenance"`
+	Meters     []struct {
+		Device     domain.DeviceID `yaml:"device"`
+		Address    string          `yaml:"address"`
+		Unit       uint8           `yaml:"unit_id"`
+		Registers  string          `yaml:"registers"` // "sunspec", the name of a map, or a map's file
+		Provenance string          `yaml:"provenance"`
+	} `yaml:"meters"`
+	Miners []struct {
+		Device  domain.DeviceID `yaml:"device"`
+		Address string          `yaml:"address"`
+		Dialect string          `yaml:"dialect"`
+	} `yaml:"miners"`
+	GPUs []struct {
+		Device domain.DeviceID `yaml:"device"`
+		UUID   string          `yaml:"uuid"`
+		Index  int             `yaml:"index"`
+	} `yaml:"gpus"`
+	Customers []struct {
+		Account  string            `yaml:"account"`
+		Customer domain.CustomerID `yaml:"customer"`
+	} `yaml:"customers"`
+	Unbilled []string `yaml:"unbilled_accounts"`
+	Payees   []struct {
+		Address string `yaml:"address"`
+	} `yaml:"payees"`
+}
+
+// validate reports the first thing that makes the site unusable.
+func (c siteConfig) validate(path string) error {
+	fail := func(format string, args ...any) error {
+		return configf("configuration %s: %s", path, fmt.Sprintf(format, args...))
+	}
+	if err := domain.CheckID("site.id", c.Site.ID); err != nil {
+		return fail("%v", err)
+	}
+	if _, err := time.LoadLocation(c.Site.Zone); err != nil || c.Site.Zone == "" {
+		return fail("site.zone %q is not an IANA time zone such as America/Chicago", c.Site.Zone)
+	}
+	if c.Site.Step < domain.Second || domain.Day%c.Site.Step != 0 {
+		return fail("site.step %s does not divide a day; use 5m", c.Site.Step)
+	}
+	devices := map[domain.DeviceID]bool{}
+	for _, d := range c.Devices {
+		if devices[d.ID] {
+			return fail("device %s is described twice", d.ID)
+		}
+		devices[d.ID] = true
+	}
+	if !devices[c.Site.RevenueMeter] {
+		return fail("site.revenue_meter %q is not one of the devices", c.Site.RevenueMeter)
+	}
+	for _, d := range c.Devices {
+		if d.Under == "" && d.ID != c.Site.RevenueMeter {
+			return fail("device %s: under is missing; name the meter upstream of it", d.ID)
+		}
+		if d.Under != "" && !devices[d.Under] {
+			return fail("device %s: under names %q, which is not one of the devices", d.ID, d.Under)
+		}
+	}
+	names := map[domain.SourceID]bool{}
+	for _, s := range c.Sources {
+		if err := domain.CheckID("source name", s.Name); err != nil {
+			return fail("%v", err)
+		}
+		if names[s.Name] {
+			return fail("source %s is described twice", s.Name)
+		}
+		names[s.Name] = true
+		if s.Every <= 0 || s.Every%c.Site.Step != 0 {
+			return fail("source %s: every %s is not a multiple of the site's step %s", s.Name, s.Every, c.Site.Step)
+		}
+	}
+	if _, err := c.events(); err != nil {
+		return fail("%v", err)
+	}
+	return nil
+}
+
+// events returns the events that register the site, its devices and its
+// contracts.
+func (c siteConfig) events() ([]domain.Event, error) {
+	s := c.Site
+	currency, err := domain.ParseCurrency(s.Currency)
+	if err != nil {
+		return nil, fmt.Errorf("site.currency: %w", err)
+	}
+	site := domain.SiteRegistered{
+		Site: s.ID, Name: s.Name, Zone: s.Zone, Step: s.Step, Currency: currency, Node: s.Node,
+		RevenueMeter: s.RevenueMeter, LossPortion: s.LossPortion,
+		Pool:     domain.PoolTerms{Pool: s.Pool.ID, Account: s.Pool.Account, Scheme: s.Pool.Scheme, Fee: s.Pool.Fee},
+		Dispatch: domain.DispatchRule{MinOn: s.Dispatch.MinOn, MinOff: s.Dispatch.MinOff, Adder: s.Dispatch.Adder},
+	}
+	for _, p := range []struct {
+		name string
+		from domain.Decimal
+		to   *domain.Power
+	}{{"limit_kw", s.Dispatch.Limit, &site.Dispatch.Limit}, {"ramp_kw_per_step", s.Dispatch.Ramp, &site.Dispatch.Ramp}, {"reserve_kw", s.Dispatch.Reserve, &site.Dispatch.Reserve}} {
+		if *p.to, err = powerOf(p.from); err != nil {
+			return nil, fmt.Errorf("site.dispatch.%s: %w", p.name, err)
+		}
+	}
+	events := []domain.Event{site}
+	for _, d := range c.Devices {
+		e, err := d.event(s.ID)
+		if err != nil {
+			return nil, err
+		}
+		events = append(events, e)
+	}
+	for _, k := range c.Contracts {
+		e := k.event(s.ID)
+		if _, err := time.LoadLocation(e.Zone); err != nil || e.Zone == "" {
+			return nil, fmt.Errorf("contract %s: zone %q is not an IANA time zone", e.Contract, e.Zone)
+		}
+		if err := e.Validate(); err != nil {
+			return nil, err
+		}
+		events = append(events, e)
+	}
+	return events, nil
+}
+
+func (d deviceConfig) event(site domain.SiteID) (e domain.DeviceRegistered, err error) {
+	e = domain.DeviceRegistered{
+		Site: site, Device: d.ID, Kind: domain.DeviceKind(d.Kind), Model: d.Model, Serial: d.Serial,
+		Under: d.Under, Use: domain.Use(d.Use), Units: max(1, d.Units), Host: d.Host,
+	}
+	if e.RatedPower, err = powerOf(d.RatedPower); err != nil {
+		return e, fmt.Errorf("device %s: rated_kw: %w", d.ID, err)
+	}
+	if e.TypicalPower, err = powerOf(d.TypicalPower); err != nil {
+		return e, fmt.Errorf("device %s: typical_kw: %w", d.ID, err)
+	}
+	if e.RatedHashes, err = hashesOf(d.RatedHashes); err != nil {
+		return e, fmt.Errorf("device %s: rated_terahash_per_second: %w", d.ID, err)
+	}
+	if e.TypicalHashes, err = hashesOf(d.TypicalHashes); err != nil {
+		return e, fmt.Errorf("device %s: typical_terahash_per_second: %w", d.ID, err)
+	}
+	return e, e.Validate()
+}
+
+func (k contractConfig) event(site domain.SiteID) domain.ContractSigned {
+	party := func(p partyConfig) domain.Party {
+		return domain.Party{ID: p.ID, Name: p.Name, Address: p.Address, Country: p.Country, TaxID: p.TaxID}
+	}
+	e := domain.ContractSigned{
+		Site: site, Contract: k.ID, Version: k.Version, Seller: party(k.Seller), Buyer: party(k.Buyer), Series: k.Series,
+		Currency: domain.Currency(k.Currency), Zone: k.Zone, Start: k.Start, End: k.End, PaymentDays: k.PaymentDays,
+		Tax: domain.Tax{Name: k.Tax.Name, Rate: k.Tax.Rate, Reason: k.Tax.Reason},
+	}
+	for _, c := range k.Charges {
+		e.Charges = append(e.Charges, domain.Charge{
+			ID: c.ID, Kind: domain.ChargeKind(c.Kind), Description: c.Description, Quantity: c.Quantity,
+			Rate: c.Rate, Overage: c.Overage, Meters: c.Meters, Adder: c.Adder, LossPortion: c.LossPortion,
+		})
+	}
+	return e
+}
+
+// powerOf returns kilowatts as a power; they must be whole milliwatts.
+func powerOf(kw domain.Decimal) (domain.Power, error) {
+	v, whole := kw.Scaled(6)
+	if !whole || !v.IsInt64() || v.Sign() < 0 {
+		return 0, fmt.Errorf("%s kW is negative, too large or not whole milliwatts", kw)
+	}
+	return domain.Power(v.Int64()), nil
+}
+
+// hashesOf returns TH/s as hashes per second.
+func hashesOf(tera domain.Decimal) (domain.Int128, error) {
+	v, whole := tera.Scaled(12)
+	if !whole || v.Sign() < 0 {
+		return domain.Int128{}, fmt.Errorf("%s TH/s is negative or not whole hashes", tera)
+	}
+	return domain.IntFromBig(v)
+}
+
+// builder makes the sources of a site.
+type builder struct {
+	config siteConfig
+	now    func() domain.Instant
+	logger *slog.Logger
+	client *http.Client
+	getenv func(string) string
+	// gpus returns the management library that a source names.
+	gpus func(library, host string) (nvml.Interface, error)
+}
+
+// sources makes all sources, in the order of the file.
+func (b builder) sources() ([]ingest.Source, error) {
+	var all []ingest.Source
+	for _, c := range b.config.Sources {
+		s, err := b.source(c)
+		if err != nil {
+			return nil, configf("source %s: %w", c.Name, err)
+		}
+		all = append(all, s)
+	}
+	return all, nil
+}
+
+func (b builder) source(c sourceConfig) (ingest.Source, error) {
+	switch c.Type {
+	case "modbus":
+		return b.meters(c)
+	case "cgminer":
+		return b.miners(c)
+	case "nvml":
+		return b.nvml(c)
+	case "interval-file":
+		provenance, err := domain.ParseProvenance(c.Provenance)
+		if err != nil {
+			return nil, err
+		}
+		return meter.NewDaily(meter.DailyConfig{Name: c.Name, Every: c.Every, URL: c.URL, Days: c.Days, Provenance: provenance, Client: b.client, Now: b.now, Logger: b.logger})
+	case "sacct":
+		return b.sacct(c)
+	case "power-prices", "bitcoin-prices":
+		return b.prices(c)
+	case "blocks":
+		return chain.NewSource(chain.Config{Name: c.Name, Every: c.Every, URL: c.URL, Client: b.client, Now: b.now, Logger: b.logger})
+	case "foundry":
+		key := c.Key
+		if c.KeyEnv != "" {
+			key = b.getenv(c.KeyEnv)
+		}
+		return pool.NewFoundry(pool.FoundryConfig{
+			Name: c.Name, Every: c.Every, URL: c.URL, Subaccount: c.Subaccount, Key: pool.Key(key), Pool: b.config.Site.Pool.ID,
+			Account: b.config.Site.Pool.Account, Lookback: c.Days, Client: b.client, Now: b.now, Logger: b.logger,
+		})
+	case "wallet-csv":
+		var payees []pool.Payee
+		for _, p := range c.Payees {
+			payees = append(payees, pool.Payee{Address: p.Address, Pool: b.config.Site.Pool.ID, Account: b.config.Site.Pool.Account})
+		}
+		return pool.NewWallet(pool.WalletConfig{Name: c.Name, Every: c.Every, URL: c.URL, Lookback: c.Lookback, Key: pool.Key(c.Key), Payees: payees, Client: b.client, Now: b.now, Logger: b.logger})
+	}
+	return nil, fmt.Errorf("type %q is not known; did you mean %q?", c.Type, nearest(c.Type, []string{
+		"modbus", "cgminer", "nvml", "interval-file", "sacct", "power-prices", "bitcoin-prices", "blocks", "foundry", "wallet-csv",
+	}))
+}
+
+func (b builder) meters(c sourceConfig) (ingest.Source, error) {
+	config := meter.Config{Name: c.Name, Every: c.Every, Timeout: c.Timeout.Std(), Now: b.now, Logger: b.logger}
+	for _, m := range c.Meters {
+		provenance, err := domain.ParseProvenance(m.Provenance)
+		if err != nil {
+			return nil, fmt.Errorf("meter %s: %w", m.Device, err)
+		}
+		out := meter.Meter{Device: m.Device, Address: m.Address, Unit: m.Unit, Provenance: provenance}
+		if m.Registers != "sunspec" {
+			layout, err := registerMap(m.Registers)
+			if err != nil {
+				return nil, fmt.Errorf("meter %s: %w", m.Device, err)
+			}
+			out.Map = &layout
+		}
+		config.Meters = append(config.Meters, out)
+	}
+	return meter.New(config)
+}
+
+// registerMap reads a map by name, or from a file.
+func registerMap(name string) (meter.Map, error) {
+	if !strings.ContainsAny(name, "./") {
+		return meter.NamedMap(name)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return meter.Map{}, err
+	}
+	defer f.Close()
+	return meter.ReadMap(f, name)
+}
+
+func (b builder) miners(c sourceConfig) (ingest.Source, error) {
+	config := miner.Config{Name: c.Name, Every: c.Every, Timeout: c.Timeout.Std(), Now: b.now}
+	for _, m := range c.Miners {
+		dialect, err := miner.ParseDialect(m.Dialect)
+		if err != nil {
+			return nil, fmt.Errorf("miner %s: %w", m.Device, err)
+		}
+		config.Miners = append(config.Miners, miner.Miner{Device: m.Device, Address: m.Address, Dialect: dialect})
+	}
+	return miner.New(config)
+}
+
+func (b builder) nvml(c sourceConfig) (ingest.Source, error) {
+	library, err := b.gpus(c.Library, c.Host)
+	if err != nil {
+		return nil, err
+	}
+	config := gpu.Config{Name: c.Name, Every: c.Every, Node: c.Host, Library: library, Now: b.now, Logger: b.logger}
+	for _, g := range c.GPUs {
+		config.GPUs = append(config.GPUs, gpu.GPU{Device: g.Device, UUID: g.UUID, Index: g.Index})
+	}
+	return gpu.New(config)
+}
+
+func (b builder) sacct(c sourceConfig) (ingest.Source, error) {
+	config := scheduler.Config{
+		Name: c.Name, Every: c.Every, Command: c.Command, File: c.File, Timeout: c.Timeout, Now: b.now, Logger: b.logger,
+		Terms: scheduler.Terms{Site: b.config.Site.ID, Customers: map[string]domain.CustomerID{}, Unbilled: c.Unbilled},
+	}
+	if c.Zone != "" {
+		zone, err := time.LoadLocation(c.Zone)
+		if err != nil {
+			return nil, fmt.Errorf("zone %q is not an IANA time zone", c.Zone)
+		}
+		config.Terms.Zone = zone
+	}
+	for _, k := range c.Customers {
+		config.Terms.Customers[k.Account] = k.Customer
+	}
+	return scheduler.New(config)
+}
+
+func (b builder) prices(c sourceConfig) (ingest.Source, error) {
+	config := market.Config{
+		Name: c.Name, Every: c.Every, URL: c.URL, Currency: domain.Currency(b.config.Site.Currency), Step: c.PriceStep,
+		Lookback: c.Lookback, Lookahead: c.Lookahead, Revised: c.Revised, Client: b.client, Now: b.now, Logger: b.logger,
+	}
+	if c.Type == "bitcoin-prices" {
+		return market.NewBitcoinFeed(config)
+	}
+	config.Node = b.config.Site.Node
+	return market.NewPowerFeed(config)
+}
