@@ -6,6 +6,7 @@ BIN         := bin/wattbook
 DATA        ?= demo-data
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOFUMPT     := mvdan.cc/gofumpt@v0.12.0
+GOTESTSUM   := gotest.tools/gotestsum@v1.13.0
 
 # go-nvml marks what newer drivers drop as deprecated, at every compilation.
 export CGO_CFLAGS := -O2 -Wno-deprecated-declarations
@@ -30,9 +31,11 @@ demo: build ## play a month at the sample site in demo-data/
 	rm -rf $(DATA)
 	$(BIN) demo --data $(DATA)
 
+# gotestsum names and counts the tests that are skipped: those whose outside
+# peer is not installed.
 test: ## run the tests, with the race detector where no DuckDB is linked
-	go test -race $(PURE)
-	go test $(CGO)
+	go run $(GOTESTSUM) --format pkgname -- -race $(PURE)
+	go run $(GOTESTSUM) --format pkgname -- $(CGO)
 
 race: ## run all tests with the race detector, DuckDB included
 	go test -race ./...
@@ -58,7 +61,8 @@ lint: ## gofumpt, go vet, staticcheck; the rules of the house are tests in cmd
 	go test ./cmd
 
 golden: ## rewrite the golden files; read the difference before committing
-	go test ./domain/wire -update
+	go test ./domain/wire ./settlement/document ./fixtures/cedarbend -update
+	go test ./cmd/wattbook -run TestTheMonth -update
 
 clean: ## remove what was built and played
 	rm -rf bin demo-data

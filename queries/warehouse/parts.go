@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"wattbook/domain"
 )
@@ -106,17 +107,24 @@ func (p *Publisher) join(ctx context.Context, whole *part, of []part, kind strin
 	return p.store(ctx, fmt.Sprintf("FROM read_parquet([%s], hive_partitioning = false) ORDER BY %s", quotedList(paths), partOrder), whole.path)
 }
 
-// readingViews returns the definitions of the views on the parts.
-func (l *layout) readingViews(next domain.Position) []relation {
+// views returns the definitions of the views on the parts, for the published
+// position and the sites' metering steps.
+func (l *layout) views(next domain.Position, sites []domain.SiteRegistered) []relation {
 	var files []string
 	for _, c := range l.closed {
 		files = append(files, c.path)
 	}
 	files = append(files, filepath.Join(l.openDir(l.base), sentinelName), filepath.Join(l.dir, "open", "readings", "*", "*.parquet"))
+	steps := []string{"(NULL, NULL)"} // there may be no site
+	for _, s := range sites {
+		steps = append(steps, fmt.Sprintf("(%s, %d)", quoted(string(s.Site)), int64(s.Step)))
+	}
 	var views []relation
-	for _, r := range relations(readingsSQL) {
+	for _, r := range append(relations(readingsSQL), relations(viewsSQL)...) {
 		if r.view {
-			r.sql = fill(r.sql, map[string]string{"{files}": quotedList(files), "{epoch}": fmt.Sprint(l.base), "{position}": fmt.Sprint(next)})
+			r.sql = fill(r.sql, map[string]string{
+				"{files}": quotedList(files), "{epoch}": fmt.Sprint(l.base), "{position}": fmt.Sprint(next), "{steps}": strings.Join(steps, ", "),
+			})
 			views = append(views, r)
 		}
 	}

@@ -20,9 +20,12 @@ var readingsSQL string
 //go:embed views.sql
 var viewsSQL string
 
+//go:embed derived.sql
+var derivedSQL string
+
 // schemaVersion names the tables and views: it changes with any word of them.
 func schemaVersion() string {
-	return domain.DigestOf([]byte(schemaSQL), []byte(readingsSQL), []byte(viewsSQL)).Short()
+	return domain.DigestOf([]byte(schemaSQL), []byte(readingsSQL), []byte(viewsSQL), []byte(derivedSQL)).Short()
 }
 
 // relation is a table or view as the SQL files define it.

@@ -159,7 +159,22 @@ CREATE TABLE decisions (
   pool_fee_portion DECIMAL(28,10) -- input
 );
 
--- Prices of power as markets published them, restated ones included. The view
+-- Prices of power that count: the last that was published for each interval.
+-- Where intervals of several lengths cover an instant, the shortest counts.
+CREATE TABLE power_prices (
+  position BIGINT NOT NULL, -- of the event
+  node VARCHAR NOT NULL, -- settlement point
+  currency VARCHAR NOT NULL, -- of the price
+  start_utc TIMESTAMP NOT NULL, -- of the interval
+  end_utc TIMESTAMP NOT NULL, -- of the interval
+  price_per_megawatt_hour DECIMAL(28,10), -- NULL if it is too large for the column
+  price_as_published VARCHAR NOT NULL, -- all digits
+  source VARCHAR, -- what brought it
+  recorded_utc TIMESTAMP NOT NULL, -- when the log recorded it
+  evidence VARCHAR -- SHA-256 digest of the reply that it was read from
+);
+
+-- Prices of power as markets published them, restated ones included. The table
 -- power_prices has those that count.
 CREATE TABLE power_price_history (
   position BIGINT NOT NULL, -- of the event
@@ -177,8 +192,22 @@ CREATE TABLE power_price_history (
   evidence VARCHAR -- SHA-256 digest of the reply that it was read from
 );
 
+-- Prices of bitcoin that count: the last that was published for each interval.
+-- Where intervals of several lengths cover an instant, the shortest counts.
+CREATE TABLE bitcoin_prices (
+  position BIGINT NOT NULL, -- of the event
+  currency VARCHAR NOT NULL, -- of the price
+  start_utc TIMESTAMP NOT NULL, -- of the interval
+  end_utc TIMESTAMP NOT NULL, -- of the interval
+  price_per_bitcoin DECIMAL(28,10), -- NULL if it is too large for the column
+  price_as_published VARCHAR NOT NULL, -- all digits
+  source VARCHAR, -- what brought it
+  recorded_utc TIMESTAMP NOT NULL, -- when the log recorded it
+  evidence VARCHAR -- SHA-256 digest of the reply that it was read from
+);
+
 -- Prices of bitcoin as markets published them, restated ones included. The
--- view bitcoin_prices has those that count.
+-- table bitcoin_prices has those that count.
 CREATE TABLE bitcoin_price_history (
   position BIGINT NOT NULL, -- of the event
   row BIGINT NOT NULL, -- in the event

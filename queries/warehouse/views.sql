@@ -1,41 +1,10 @@
--- The views of the finance warehouse on its tables and on the view readings,
--- which the publisher writes, since it lists the Parquet files.
+-- Views of the finance warehouse that compute. The publisher puts the list of
+-- Parquet files, the first epoch, the published position and the metering step
+-- of each site in place of the words in braces: a view that named a table would
+-- not be found by clients of DuckDB 1.1 that attach the file.
 --
 -- The comment above a view and the comments behind the columns of its last
 -- SELECT are published with it (COMMENT ON).
-
--- Prices of power that count: the last that was published for each interval.
--- Where intervals of several lengths cover an instant, the shortest counts.
-CREATE VIEW power_prices AS
-SELECT
-  position, -- of the event
-  node, -- settlement point
-  currency, -- of the price
-  start_utc, -- of the interval
-  end_utc, -- of the interval
-  price_per_megawatt_hour, -- NULL if it is too large for the column
-  price_as_published, -- all digits
-  source, -- what brought it
-  recorded_utc, -- when the log recorded it
-  evidence -- SHA-256 digest of the reply that it was read from
-FROM power_price_history
-QUALIFY row_number() OVER (PARTITION BY node, currency, start_utc, end_utc ORDER BY position DESC, row DESC) = 1;
-
--- Prices of bitcoin that count: the last that was published for each interval.
--- Where intervals of several lengths cover an instant, the shortest counts.
-CREATE VIEW bitcoin_prices AS
-SELECT
-  position, -- of the event
-  currency, -- of the price
-  start_utc, -- of the interval
-  end_utc, -- of the interval
-  price_per_bitcoin, -- NULL if it is too large for the column
-  price_as_published, -- all digits
-  source, -- what brought it
-  recorded_utc, -- when the log recorded it
-  evidence -- SHA-256 digest of the reply that it was read from
-FROM bitcoin_price_history
-QUALIFY row_number() OVER (PARTITION BY currency, start_utc, end_utc ORDER BY position DESC, row DESC) = 1;
 
 -- What counts of the readings: for every device, channel and metering interval
 -- the value of the last reading that books. A reading of several intervals is
@@ -46,8 +15,9 @@ WITH stepped AS (
   SELECT r.*, s.step_microseconds AS step_length,
     epoch_us(r.start_utc) // s.step_microseconds AS first_step,
     epoch_us(r.end_utc) // s.step_microseconds AS end_step
-  FROM readings r JOIN sites s ON s.site = r.site
-  WHERE r.books
+  FROM read_parquet([{files}], hive_partitioning = true, hive_types = {'epoch': BIGINT}) r
+  JOIN (VALUES {steps}) s(site, step_microseconds) ON s.site = r.site
+  WHERE r.books AND r.epoch >= {epoch} AND r.position < {position}
 ), spread AS (
   SELECT *, end_step - first_step AS steps, unnest(range(first_step, end_step)) AS step
   FROM stepped

@@ -101,7 +101,10 @@ func (p *Publisher) fill(ctx context.Context, f *facts.Facts, out Published) err
 	if err = errors.Join(err, p.concludeOpen(t, f), p.standing(t, f), t.flush(ctx)); err != nil {
 		return err
 	}
-	for _, r := range append(p.layout.readingViews(out.Position), relations(viewsSQL)...) {
+	if err := p.engine.exec(ctx, derivedSQL); err != nil {
+		return err
+	}
+	for _, r := range p.layout.views(out.Position, f.Sites()) {
 		if err := p.engine.exec(ctx, r.sql); err != nil {
 			return err
 		}
