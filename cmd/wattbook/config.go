@@ -48,7 +48,9 @@ func settingDefaults() map[string]string {
 
 // otherVariables are environment variables with our prefix that are not
 // settings: they are for the project's tests.
-func otherVariables() []string { return []string{"WATTBOOK_FIELD_DATA", "WATTBOOK_EVENTSTOREDB", "WATTBOOK_PEERS"} }
+func otherVariables() []string {
+	return []string{"WATTBOOK_FIELD_DATA", "WATTBOOK_EVENTSTOREDB", "WATTBOOK_PEERS"}
+}
 
 // settings reads the settings. A key that is not known is refused, with the
 // nearest one that is.
