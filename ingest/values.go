@@ -1,0 +1,128 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+
+	"wattbook/domain"
+	"wattbook/domain/wire"
+)
+
+// values compares delivered values with what is booked.
+func (p *plan) values(ctx context.Context, del Delivery) (rows []domain.Reading, bad []Rejection, err error) {
+	if len(del.Values) == 0 {
+		return nil, nil, nil
+	}
+	site, ok := p.door.registry.Site(p.round.Site)
+	if !ok {
+		return nil, []Rejection{{Reason: fmt.Sprintf("site %s is not registered", p.round.Site)}}, nil
+	}
+	var asked map[cell]domain.Int128
+	covered := make([]bool, len(del.Values))
+	booked := map[series]runs{} // by this delivery
+	for i, v := range del.Values {
+		k := series{p.round.Site, v.Device, v.Channel}
+		covered[i] = p.door.booked[k].overlaps(v.Interval) || booked[k].overlaps(v.Interval)
+		booked[k] = booked[k].add(v.Interval)
+		if covered[i] {
+			if asked == nil {
+				asked = map[cell]domain.Int128{}
+			}
+			asked[cell{k, v.Interval}] = unknown
+		}
+	}
+	if err := p.door.lookUp(ctx, asked); err != nil {
+		return nil, nil, err
+	}
+	for i, v := range del.Values {
+		r := domain.Reading{
+			Device: v.Device, Channel: v.Channel, Interval: v.Interval, Value: v.Value,
+			Provenance: v.Provenance, Mark: domain.MarkDelivered,
+		}
+		device, ok := p.door.registry.Device(p.round.Site, v.Device)
+		switch {
+		case !ok:
+			bad = append(bad, Rejection{v.Device, fmt.Sprintf("device %s is not registered at %s", v.Device, p.round.Site)})
+			continue
+		case v.Interval.Start.Floor(site.Step) != v.Interval.Start || v.Interval.End.Floor(site.Step) != v.Interval.End:
+			bad = append(bad, Rejection{v.Device, fmt.Sprintf("interval %s of %s is not a multiple of the site's step %s", v.Interval, v.Device, site.Step)})
+			continue
+		}
+		if err := errOr(r.Validate(), possible(r, device)); err != nil {
+			bad = append(bad, Rejection{v.Device, err.Error()})
+			continue
+		}
+		if covered[i] {
+			k := series{p.round.Site, v.Device, v.Channel}
+			switch known := asked[cell{k, v.Interval}]; {
+			case known == v.Value:
+				p.report.Duplicates++
+				continue
+			case del.Corrects:
+				r.Mark = domain.MarkCorrected
+			default:
+				r.Mark = domain.MarkConflict
+			}
+		}
+		rows = append(rows, r)
+	}
+	return rows, bad, nil
+}
+
+// possible reports whether a device can physically have counted a delivered
+// value.
+func possible(r domain.Reading, d domain.DeviceRegistered) error {
+	var limit domain.Int128
+	switch r.Channel {
+	case domain.ChannelGPUTime:
+		limit = domain.Int(int64(r.Interval.Length()) / 1000) // milliseconds
+	case domain.ChannelHashes:
+		limit = d.RatedHashes.MulDiv(2*int64(r.Interval.Length()/domain.Second), 1)
+	case domain.ChannelShares:
+		return nil // bounded by luck alone
+	default:
+		limit = domain.Int(int64(d.RatedPower.Over(r.Interval.Length())) + 1)
+	}
+	if r.Value.Cmp(limit) > 0 {
+		return fmt.Errorf("value %s of %s %s over %s is more than the device can do, %s", r.Value, r.Device, r.Channel, r.Interval, limit)
+	}
+	return nil
+}
+
+// cell is an interval of a series.
+type cell struct {
+	series
+	interval domain.Interval
+}
+
+// unknown marks a cell whose value is not on record as such: no reading has
+// this value.
+var unknown = domain.Int(-1)
+
+// lookUp fills in the values of the cells that are on record, by reading the
+// log once. Only a source that delivers the same interval again needs it.
+func (d *Door) lookUp(ctx context.Context, cells map[cell]domain.Int128) error {
+	if len(cells) == 0 {
+		return nil
+	}
+	for r, err := range d.log.ReadAll(ctx, 0) {
+		if err != nil {
+			return fmt.Errorf("look up old readings: %w", err)
+		}
+		if r.Type != wire.ReadingsRecorded {
+			continue
+		}
+		rec, err := wire.Open(r)
+		if err != nil {
+			return fmt.Errorf("look up old readings: %w", err)
+		}
+		batch := rec.Event.(domain.ReadingsRecorded)
+		for _, row := range batch.Readings {
+			k := cell{series{batch.Site, row.Device, row.Channel}, row.Interval}
+			if _, ok := cells[k]; ok && row.Mark.Books() {
+				cells[k] = row.Value
+			}
+		}
+	}
+	return nil
+}
