@@ -29,7 +29,25 @@ const recordForm = 1
 //	          key length, key, value length, value
 //	payload   length (uvarint), bytes
 func AppendRecord(dst []byte, r Record) []byte {
-	dst = append(dst, recordForm)
+	return appendBytes(appendHeader(append(dst, recordForm), r), r.Payload)
+}
+
+// leafForm is the first byte of a leaf: the form's version. It is never that
+// of a record.
+const leafForm = 0x81
+
+// AppendLeaf appends the bytes that stand for r in the Merkle tree of a log to
+// dst: those of [AppendRecord], with form 0x81 and with the SHA-256 digest of
+// the payload (32 bytes) behind its length in place of the payload itself. So
+// a payload may be erased one day, and what is proved of its event stays so.
+func AppendLeaf(dst []byte, r Record, payload domain.Digest) []byte {
+	dst = appendHeader(append(dst, leafForm), r)
+	dst = binary.AppendUvarint(dst, uint64(len(r.Payload)))
+	return append(dst, payload[:]...)
+}
+
+// appendHeader appends all fields but the payload.
+func appendHeader(dst []byte, r Record) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, uint64(r.Position))
 	dst = binary.BigEndian.AppendUint64(dst, uint64(r.Revision))
 	dst = binary.BigEndian.AppendUint64(dst, uint64(r.RecordedAt))
@@ -37,11 +55,14 @@ func AppendRecord(dst []byte, r Record) []byte {
 	dst = appendBytes(dst, r.Stream)
 	dst = appendBytes(dst, r.Type)
 	dst = binary.AppendUvarint(dst, uint64(len(r.Metadata)))
+	if len(r.Metadata) == 0 {
+		return dst
+	}
 	for _, k := range slices.Sorted(maps.Keys(r.Metadata)) {
 		dst = appendBytes(dst, k)
 		dst = appendBytes(dst, r.Metadata[k])
 	}
-	return appendBytes(dst, r.Payload)
+	return dst
 }
 
 // ParseRecord reads what AppendRecord wrote. The payload aliases b.
