@@ -56,6 +56,9 @@ type Digest [sha256.Size]byte
 
 // DigestOf returns the digest of the parts written one after the other.
 func DigestOf(parts ...[]byte) Digest {
+	if len(parts) == 1 {
+		return sha256.Sum256(parts[0])
+	}
 	h := sha256.New()
 	for _, p := range parts {
 		h.Write(p)

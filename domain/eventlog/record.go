@@ -66,7 +66,30 @@ func appendHeader(dst []byte, r Record) []byte {
 }
 
 // ParseRecord reads what AppendRecord wrote. The payload aliases b.
-func ParseRecord(b []byte) (Record, error) {
+func ParseRecord(b []byte) (Record, error) { return new(Parser).Parse(b) }
+
+// Parser reads many records: names that come again and again (streams, types)
+// are made once. The zero value is ready. It is not safe for concurrent use.
+type Parser struct{ names map[string]string }
+
+// parserNames bounds what a parser remembers.
+const parserNames = 4096
+
+// name returns b as a string.
+func (p *Parser) name(b []byte) string {
+	if s, ok := p.names[string(b)]; ok {
+		return s
+	}
+	if p.names == nil || len(p.names) >= parserNames {
+		p.names = map[string]string{}
+	}
+	s := string(b)
+	p.names[s] = s
+	return s
+}
+
+// Parse is [ParseRecord].
+func (p *Parser) Parse(b []byte) (Record, error) {
 	var r Record
 	if len(b) < 41 || b[0] != recordForm {
 		return r, errors.New("record is cut short or of an unknown form")
@@ -76,8 +99,8 @@ func ParseRecord(b []byte) (Record, error) {
 	r.RecordedAt = domain.Instant(binary.BigEndian.Uint64(b[17:]))
 	r.ID = domain.EventID(b[25:41])
 	d := decoder{b: b[41:]}
-	r.Stream = Stream(d.bytes())
-	r.Type = string(d.bytes())
+	r.Stream = Stream(p.name(d.bytes()))
+	r.Type = p.name(d.bytes())
 	if n := d.uvarint(); n > 0 && n <= MaxMetadataPairs {
 		r.Metadata = make(Metadata, n)
 		last := ""

@@ -4,17 +4,23 @@
 //
 // One process at a time: the folder is locked. A write that the file system
 // has synced survives a power cut; one that was not synced may be there, be
-// torn or be absent. Pebble's own checksums cover every byte that is read.
+// torn or be absent. Pebble's own checksums cover every byte that is read, and
+// the Merkle tree over all events tells of what those do not.
 //
 // # Format
 //
-// One key space of four kinds of key; integers are big-endian, so keys sort by
+// One key space of five kinds of key; integers are big-endian, so keys sort by
 // number:
 //
-//	'e' position(8)               → the canonical record (eventlog.AppendRecord)
-//	's' stream 0x00 revision(8)   → position(8)
+//	'e' position(8)               → a block: records from the position on, each behind its length
+//	                                (uvarint) as eventlog.AppendRecord writes it; a block ends with its
+//	                                append, or before a record that would make it larger than 32 KiB
+//	's' stream 0x00 revision(8)   → a run: position(8), count (uvarint): the stream's events at
+//	                                [revision, revision + count) stand at [position, position + count)
 //	'i' event id(16)              → position(8)
-//	'm' "format"                  → "wattbook log 1"
+//	'h' number(8)                 → a chunk: stored hashes [64 × number, 64 × (number + 1)) of the
+//	                                Merkle tree (package proof), 32 bytes each; the last chunk may be short
+//	'm' "format"                  → "wattbook log 2"
 //
 // All keys of an append are in one batch with those of every append that
 // shares its group commit, so they are durable together or not at all.
@@ -23,15 +29,16 @@
 //
 // Append checks the events and queues them. One goroutine, the writer, takes
 // what is queued as one group; for each append in turn it looks for the ids,
-// checks the revisions, gives out the next positions and stages the keys; then
-// it commits the group with one fsync, moves the head, and answers everybody.
-// While the disk syncs, the next group gathers in the queue: that is all the
-// batching there is, and a full queue makes callers wait.
+// checks the revisions, gives out the next positions, grows the Merkle tree and
+// stages the keys. It hands the group to a second goroutine, which commits it
+// with one fsync, moves the head, and answers everybody in order. While the
+// disk syncs, the writer stages the next group, and the one after gathers in
+// the queue: that is all the batching there is, and a full queue makes callers
+// wait.
 package pebblelog
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -46,22 +53,14 @@ import (
 
 	"wattbook/domain"
 	"wattbook/domain/eventlog"
+	"wattbook/domain/eventlog/proof"
 )
 
-const (
-	format = "wattbook log 1"
+const format = "wattbook log 2"
 
-	// A group commit takes at most this many appends and bytes, which bounds
-	// how long the first of them waits for the last.
-	groupAppends = 1024
-	groupBytes   = 8 << 20
-
-	// queued appends wait in memory; the next caller blocks.
-	queueAppends = 1024
-
-	// revisionCache bounds the streams whose length the writer remembers.
-	revisionCache = 1 << 16
-)
+// cacheBytes is how much of the stored tables is kept in memory, the filters
+// among them that answer for ids.
+const cacheBytes = 96 << 20
 
 var (
 	// ErrInUse means that another process has the folder open.
@@ -88,10 +87,12 @@ type Log struct {
 	lock    *pebble.Lock
 	queue   chan *request
 	closing chan struct{} // closed when Close begins
-	stopped chan struct{} // closed when the writer has ended
+	stopped chan struct{} // closed when the last group is answered
+	loaded  chan struct{} // closed when all ids on disk are in the filter
 	once    sync.Once
 
-	head atomic.Uint64 // positions below it are durable
+	head   atomic.Uint64 // positions below it are durable
+	chunks chunkCache
 
 	mu      sync.Mutex
 	grown   chan struct{} // closed and replaced when the head moves
@@ -101,26 +102,28 @@ type Log struct {
 	idle    *sync.Cond    // signals that reads fell to 0
 	refused bool          // Close has begun: no new reads
 
-	// Owned by the writer.
-	next      domain.Position
-	recorded  domain.Instant
-	revisions map[eventlog.Stream]eventlog.Revision
-	pending   []eventlog.Record // of the group that is being committed, by position
+	writer writer
 }
 
 var _ eventlog.Log = (*Log)(nil)
-
-type request struct {
-	writes  []eventlog.Write
-	receipt eventlog.Receipt
-	err     error
-	done    chan struct{}
-}
 
 // Open opens the log in cfg.Dir, which is created if it does not exist.
 // It returns an error that wraps [ErrInUse] if another process has it open,
 // and an *eventlog.CorruptError if what is stored is damaged.
 func Open(cfg Config) (*Log, error) {
+	l, err := open(cfg)
+	if err != nil {
+		return nil, err
+	}
+	groups := make(chan *group, 1)
+	go l.stageGroups(groups)
+	go l.commitGroups(groups)
+	go l.load()
+	return l, nil
+}
+
+// open opens the database and finds its end; nothing runs yet.
+func open(cfg Config) (*Log, error) {
 	if cfg.FS == nil {
 		cfg.FS = vfs.Default
 	}
@@ -140,11 +143,13 @@ func Open(cfg Config) (*Log, error) {
 	l := &Log{
 		cfg: cfg, lock: lock,
 		queue:   make(chan *request, queueAppends),
-		closing: make(chan struct{}), stopped: make(chan struct{}), grown: make(chan struct{}),
-		revisions: map[eventlog.Stream]eventlog.Revision{},
+		closing: make(chan struct{}), stopped: make(chan struct{}), loaded: make(chan struct{}), grown: make(chan struct{}),
+		writer: writer{revisions: map[eventlog.Stream]eventlog.Revision{}, tree: new(proof.Tree)},
 	}
 	l.idle = sync.NewCond(&l.mu)
-	if l.db, err = pebble.Open(cfg.Dir, l.options()); err == nil {
+	cache := pebble.NewCache(cacheBytes)
+	defer cache.Unref()
+	if l.db, err = pebble.Open(cfg.Dir, l.options(cache)); err == nil {
 		if err = l.recover(); err != nil {
 			err = errors.Join(err, l.db.Close())
 		}
@@ -156,17 +161,21 @@ func Open(cfg Config) (*Log, error) {
 		}
 		return nil, fmt.Errorf("open log %s: %w", cfg.Dir, err)
 	}
-	go l.write()
 	return l, nil
 }
 
-func (l *Log) options() *pebble.Options {
+func (l *Log) options(cache *pebble.Cache) *pebble.Options {
 	o := &pebble.Options{
 		FS:                 l.cfg.FS,
 		Lock:               l.lock,
 		FormatMajorVersion: pebble.FormatWALSyncChunks,
-		MemTableSize:       32 << 20,
-		Logger:             logger{l.cfg.Logger},
+		MemTableSize:       64 << 20,
+		Cache:              cache, // Pebble holds on to it
+		// Events come in the order of their keys, so that their tables only
+		// move down; what is merged again and again is the ids alone.
+		MemTableStopWritesThreshold: 4,
+		LBaseMaxBytes:               512 << 20,
+		Logger:                      logger{l.cfg.Logger},
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) {
 				l.cfg.Logger.Error("log: background work failed", "dir", l.cfg.Dir, "err", err)
@@ -178,7 +187,7 @@ func (l *Log) options() *pebble.Options {
 		},
 	}
 	for i := range o.Levels {
-		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10) // an id that is new is seldom looked for on disk
+		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10) // for the ids that the filter in memory lets through
 		o.Levels[i].BlockSize = 32 << 10
 	}
 	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionBalanced })
@@ -186,7 +195,7 @@ func (l *Log) options() *pebble.Options {
 }
 
 // recover reads where the log ends. A crash leaves a prefix of the groups
-// that were committed, so the last record says all there is to know.
+// that were committed, so the last block says all there is to know.
 func (l *Log) recover() error {
 	value, closer, err := l.db.Get([]byte("mformat"))
 	switch {
@@ -194,7 +203,7 @@ func (l *Log) recover() error {
 		if it, err := l.db.NewIter(nil); err != nil {
 			return err
 		} else if found := it.First(); found || it.Error() != nil {
-			return errors.Join(errors.New("the folder holds a database that is not a wattbook log"), it.Close())
+			return errors.Join(errors.New("the folder holds a database that is not a wattbook log"), it.Error(), it.Close())
 		} else if err := it.Close(); err != nil {
 			return err
 		}
@@ -212,233 +221,53 @@ func (l *Log) recover() error {
 	if err != nil {
 		return err
 	}
+	w := &l.writer
 	if it.Last() {
-		r, err := parse(it.Key(), it.Value())
-		if err != nil {
-			return errors.Join(err, it.Close())
-		}
-		l.next, l.recorded = r.Position+1, r.RecordedAt
-		l.head.Store(uint64(l.next))
+		err = eachRecord(new(eventlog.Parser), it.Key(), it.Value(), func(r eventlog.Record) bool {
+			w.next, w.recorded = r.Position+1, r.RecordedAt
+			return true
+		})
 	}
-	return it.Close()
+	if err := errors.Join(err, it.Error(), it.Close()); err != nil {
+		return err
+	}
+	l.head.Store(uint64(w.next))
+	if err := w.tree.Resume(int64(w.next), l); err != nil {
+		return err
+	}
+	return w.hashes.resume(int64(w.next), l)
 }
 
-// Append implements [eventlog.Log].
-func (l *Log) Append(ctx context.Context, writes ...eventlog.Write) (eventlog.Receipt, error) {
-	if err := eventlog.Check(writes); err != nil {
-		return eventlog.Receipt{}, err
-	}
-	if err := l.failure(); err != nil {
-		return eventlog.Receipt{}, err
-	}
-	r := &request{writes: writes, done: make(chan struct{})}
-	select {
-	case <-l.closing:
-		return eventlog.Receipt{}, eventlog.ErrClosed
-	default:
-	}
-	select {
-	case l.queue <- r:
-	case <-l.closing:
-		return eventlog.Receipt{}, eventlog.ErrClosed
-	case <-ctx.Done():
-		return eventlog.Receipt{}, ctx.Err()
-	}
-	select {
-	case <-r.done:
-		return r.receipt, r.err
-	case <-ctx.Done():
-		return eventlog.Receipt{}, fmt.Errorf("append was queued and may yet be recorded: %w", ctx.Err())
-	case <-l.stopped:
-		select {
-		case <-r.done:
-			return r.receipt, r.err
-		default:
-			return eventlog.Receipt{}, eventlog.ErrClosed
-		}
-	}
-}
-
-// write is the writer: it commits one group after another until Close.
-func (l *Log) write() {
-	defer close(l.stopped)
-	for {
-		var group []*request
-		select {
-		case r := <-l.queue:
-			group = append(group, r)
-		case <-l.closing:
-			select { // finish what was queued before
-			case r := <-l.queue:
-				group = append(group, r)
-			default:
-				return
-			}
-		}
-		size := group[0].size()
-	gather:
-		for len(group) < groupAppends && size < groupBytes {
-			select {
-			case r := <-l.queue:
-				group = append(group, r)
-				size += r.size()
-			default:
-				break gather
-			}
-		}
-		l.commit(group, size)
-	}
-}
-
-func (r *request) size() int {
-	n := 0
-	for _, w := range r.writes {
-		for _, d := range w.Events {
-			n += len(d.Payload)
-		}
-	}
-	return n
-}
-
-// commit stages the appends of a group into one batch, syncs it and answers.
-func (l *Log) commit(group []*request, size int) {
-	defer func() {
-		for _, r := range group {
-			close(r.done)
-		}
-	}()
-	refuse := func(err error) {
-		for _, r := range group {
-			r.receipt, r.err = eventlog.Receipt{}, err
-		}
-	}
-	if err := l.room(); err != nil {
-		refuse(err)
-		return
-	}
-	if len(l.revisions) >= revisionCache {
-		clear(l.revisions) // between groups only: within one it holds what is staged
-	}
-	batch := l.db.NewBatchWithSize(size + 4096)
-	defer batch.Close()
-	staged := map[domain.EventID]eventlog.Record{}
-	l.pending = l.pending[:0]
-	before, recorded := l.next, l.recorded
-	var answered []*request // appends that the batch will make true
-	for _, r := range group {
-		if r.receipt, r.err = l.stage(batch, staged, r.writes); r.err == nil {
-			answered = append(answered, r)
-		}
-		if err := l.failure(); err != nil { // the database broke under our reads
-			refuse(err)
-			return
-		}
-	}
-	if l.next == before {
-		return // nothing new: duplicates and refusals only
-	}
-	// A crash before this line leaves the log as it was. A crash inside it
-	// leaves either all of the group or nothing: Pebble's log holds the batch
-	// as one record. A crash after it loses nothing, and whoever was not
-	// answered finds the events by their ids.
-	if err := l.apply(batch); err != nil {
-		l.next, l.recorded = before, recorded
-		l.fail(err)
-		for _, r := range answered {
-			r.receipt, r.err = eventlog.Receipt{}, l.failure()
-		}
-		return
-	}
-	l.mu.Lock()
-	l.tail.add(l.pending)
-	l.head.Store(uint64(l.next))
-	close(l.grown)
-	l.grown = make(chan struct{})
-	l.mu.Unlock()
-}
-
-// stage checks one append against the log and the group so far, and adds its
-// keys to the batch. On an error it adds nothing.
-func (l *Log) stage(batch *pebble.Batch, staged map[domain.EventID]eventlog.Record, writes []eventlog.Write) (eventlog.Receipt, error) {
-	known, receipt, err := eventlog.Known(writes, func(id domain.EventID) (eventlog.Record, bool, error) {
-		if r, ok := staged[id]; ok {
-			return r, true, nil
-		}
-		return l.find(id)
-	})
-	if known || err != nil {
-		return receipt, err
-	}
-	lengths := make([]eventlog.Revision, len(writes))
-	for i, w := range writes {
-		if lengths[i], err = l.length(w.Stream); err != nil {
-			return eventlog.Receipt{}, err
-		}
-		if !w.Expect.Met(lengths[i]) {
-			return eventlog.Receipt{}, &eventlog.RevisionError{Stream: w.Stream, Want: w.Expect, Actual: lengths[i]}
-		}
-	}
-	receipt = eventlog.Receipt{First: l.next}
-	now := l.cfg.Now()
-	var key, value []byte
-	for i, w := range writes {
-		for _, d := range w.Events {
-			l.recorded = max(now, l.recorded+1)
-			r := eventlog.Record{
-				Position: l.next, Stream: w.Stream, Revision: lengths[i], ID: d.ID, Type: d.Type,
-				RecordedAt: l.recorded, Payload: d.Payload, Metadata: d.Metadata,
-			}
-			place := binary.BigEndian.AppendUint64(nil, uint64(r.Position))
-			value = eventlog.AppendRecord(value[:0], r)
-			key = append(append(key[:0], 'e'), place...)
-			// Set copies; it fails only on a closed or indexed batch.
-			must(batch.Set(key, value, nil))
-			key = streamKey(key[:0], w.Stream, r.Revision)
-			must(batch.Set(key, place, nil))
-			key = append(append(key[:0], 'i'), d.ID[:]...)
-			must(batch.Set(key, place, nil))
-			staged[d.ID] = r
-			l.pending = append(l.pending, r)
-			lengths[i]++
-			l.next++
-			receipt.Count++
-		}
-		l.revisions[w.Stream] = lengths[i]
-	}
-	return receipt, nil
-}
-
-// apply commits the batch with an fsync. Pebble treats an error of its commit
-// pipeline as fatal and calls its logger's Fatalf, which panics here so that
-// the program can say what happened and go on reading.
-func (l *Log) apply(batch *pebble.Batch) (err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			f, ok := p.(fatal)
-			if !ok {
-				panic(p)
-			}
-			err = f
-		}
-	}()
-	return l.db.Apply(batch, pebble.Sync)
-}
-
-// room refuses to write into the reserve: an append that is refused while the
-// disk still works is cheaper than a database that stops in the middle.
-func (l *Log) room() error {
-	usage, err := l.cfg.FS.GetDiskUsage(l.cfg.Dir)
+// load fills the id filter with what is on disk. Until it is done the writer
+// asks the database about every id.
+func (l *Log) load() {
+	err := l.begin()
 	if err != nil {
-		if errors.Is(err, vfs.ErrUnsupported) {
-			return nil
+		return
+	}
+	defer l.end()
+	l.writer.ids.grow(max(firstRoom, int(l.head.Load())*5/4))
+	it, err := l.db.NewIter(&pebble.IterOptions{LowerBound: []byte{'i'}, UpperBound: []byte{'i' + 1}})
+	if err == nil {
+		for ok := it.First(); ok; ok = it.Next() {
+			if k := it.Key(); len(k) == 17 {
+				l.writer.ids.add(domain.EventID(k[1:]))
+			}
+			select {
+			case <-l.closing:
+				ok = false
+				_ = it.Close()
+				return
+			default:
+			}
 		}
-		return fmt.Errorf("append: free space of %s: %w", l.cfg.Dir, err)
+		err = errors.Join(it.Error(), it.Close())
 	}
-	if usage.AvailBytes < l.cfg.Reserve {
-		return fmt.Errorf("append: %w: %d MiB free under %s, and %d MiB are kept in reserve; nothing was recorded, make room and try again",
-			ErrDiskFull, usage.AvailBytes>>20, l.cfg.Dir, l.cfg.Reserve>>20)
+	if err != nil {
+		l.cfg.Logger.Warn("log: ids are looked for on disk, since they could not all be read", "dir", l.cfg.Dir, "err", err)
+		return
 	}
-	return nil
+	close(l.loaded)
 }
 
 // fail records why the log cannot be written any more. Reading goes on.
@@ -502,9 +331,22 @@ func (l *Log) Close() (err error) {
 	return err
 }
 
-func must(err error) {
-	if err != nil {
-		panic("pebblelog: stage: " + err.Error())
+// Wait implements [eventlog.Log].
+func (l *Log) Wait(ctx context.Context, position domain.Position) error {
+	for {
+		l.mu.Lock()
+		grown := l.grown
+		l.mu.Unlock()
+		if domain.Position(l.head.Load()) > position {
+			return nil
+		}
+		select {
+		case <-grown:
+		case <-l.closing:
+			return eventlog.ErrClosed
+		case <-ctx.Done():
+			return ctx.Err()
+		}
 	}
 }
 

@@ -16,36 +16,27 @@ import (
 
 // find returns the record with the id, if there is one.
 func (l *Log) find(id domain.EventID) (eventlog.Record, bool, error) {
-	place, closer, err := l.db.Get(append([]byte{'i'}, id[:]...))
+	value, closer, err := l.db.Get(append([]byte{'i'}, id[:]...))
 	if errors.Is(err, pebble.ErrNotFound) {
 		return eventlog.Record{}, false, nil
 	}
 	if err != nil {
 		return eventlog.Record{}, false, l.damage("id index", err)
 	}
-	key := append([]byte{'e'}, place...)
+	if len(value) != 8 {
+		return eventlog.Record{}, false, errors.Join(&eventlog.CorruptError{Place: "id " + id.String(), Err: errors.New("its position is cut short")}, closer.Close())
+	}
+	at := domain.Position(binary.BigEndian.Uint64(value))
 	if err := closer.Close(); err != nil {
 		return eventlog.Record{}, false, err
 	}
-	r, err := l.get(key)
-	return r, err == nil, err
-}
-
-func (l *Log) get(key []byte) (eventlog.Record, error) {
-	value, closer, err := l.db.Get(key)
-	if err != nil {
-		return eventlog.Record{}, l.damage(placeOf(key), err)
+	for r, err := range l.scan(context.Background(), at, at+1) {
+		if err == nil && r.ID != id {
+			err = &eventlog.CorruptError{Place: "id " + id.String(), Err: fmt.Errorf("it points to position %d, which holds event %s", at, r.ID)}
+		}
+		return r, err == nil, err
 	}
-	r, err := parse(key, bytes.Clone(value))
-	return r, errors.Join(err, closer.Close())
-}
-
-// length returns the number of events in a stream, as the writer sees it.
-func (l *Log) length(stream eventlog.Stream) (eventlog.Revision, error) {
-	if n, ok := l.revisions[stream]; ok {
-		return n, nil
-	}
-	return l.stored(stream)
+	return eventlog.Record{}, false, missing(at)
 }
 
 // stored returns the number of durable events in a stream.
@@ -57,10 +48,14 @@ func (l *Log) stored(stream eventlog.Stream) (eventlog.Revision, error) {
 	if err != nil {
 		return 0, l.damage("stream index of "+string(stream), err)
 	}
-	n, head := eventlog.Revision(0), l.head.Load()
+	n, head := eventlog.Revision(0), domain.Position(l.head.Load())
 	for ok := it.Last(); ok; ok = it.Prev() {
-		if k, v := it.Key(), it.Value(); len(v) == 8 && binary.BigEndian.Uint64(v) < head {
-			n = eventlog.Revision(binary.BigEndian.Uint64(k[len(k)-8:])) + 1
+		run, bad := parseRun(it.Key(), it.Value())
+		if bad != nil {
+			return 0, errors.Join(bad, it.Close())
+		}
+		if run.position < head {
+			n = run.revision + eventlog.Revision(run.count)
 			break
 		}
 	}
@@ -70,6 +65,25 @@ func (l *Log) stored(stream eventlog.Stream) (eventlog.Revision, error) {
 	return n, nil
 }
 
+// run is events of a stream at consecutive revisions and positions.
+type run struct {
+	revision eventlog.Revision
+	position domain.Position
+	count    uint64
+}
+
+func parseRun(key, value []byte) (run, error) {
+	bad := &eventlog.CorruptError{Place: fmt.Sprintf("stream index, key %q", key), Err: errors.New("it is cut short")}
+	if len(key) < 10 || len(value) < 9 {
+		return run{}, bad
+	}
+	count, n := binary.Uvarint(value[8:])
+	if n <= 0 || 8+n != len(value) || count == 0 {
+		return run{}, bad
+	}
+	return run{eventlog.Revision(binary.BigEndian.Uint64(key[len(key)-8:])), domain.Position(binary.BigEndian.Uint64(value)), count}, nil
+}
+
 // ReadAll implements [eventlog.Log].
 func (l *Log) ReadAll(ctx context.Context, from domain.Position) iter.Seq2[eventlog.Record, error] {
 	head := domain.Position(l.head.Load())
@@ -77,13 +91,11 @@ func (l *Log) ReadAll(ctx context.Context, from domain.Position) iter.Seq2[event
 		if from >= head || l.followed(ctx, from, head, yield) {
 			return
 		}
-		l.scan(ctx, eventKey(from), eventKey(head), yield, func(it *pebble.Iterator, n uint64) (eventlog.Record, error) {
-			want := from + domain.Position(n)
-			if !bytes.Equal(it.Key(), eventKey(want)) {
-				return eventlog.Record{}, missing(want)
+		for r, err := range l.scan(ctx, from, head) {
+			if !yield(r, err) || err != nil {
+				return
 			}
-			return parse(it.Key(), bytes.Clone(it.Value()))
-		}, uint64(head-from))
+		}
 	}
 }
 
@@ -113,63 +125,148 @@ func (l *Log) followed(ctx context.Context, from, head domain.Position, yield fu
 func (l *Log) ReadStream(ctx context.Context, stream eventlog.Stream, from eventlog.Revision) iter.Seq2[eventlog.Record, error] {
 	head := domain.Position(l.head.Load())
 	return func(yield func(eventlog.Record, error) bool) {
-		upper := append(append([]byte{'s'}, stream...), 1)
-		l.scan(ctx, streamKey(nil, stream, from), upper, yield, func(it *pebble.Iterator, n uint64) (eventlog.Record, error) {
-			place := "stream index of " + string(stream)
-			if want := streamKey(nil, stream, from+eventlog.Revision(n)); !bytes.Equal(it.Key(), want) || len(it.Value()) != 8 {
-				return eventlog.Record{}, &eventlog.CorruptError{Place: place, Err: fmt.Errorf("revision %d is missing", uint64(from)+n)}
+		want := from
+		for run, err := range l.runs(ctx, stream, from) {
+			if err == nil && run.position >= head {
+				return // not durable yet
 			}
-			if domain.Position(binary.BigEndian.Uint64(it.Value())) >= head {
-				return eventlog.Record{}, errBeyondHead
+			if err == nil && (run.revision > want || run.revision+eventlog.Revision(run.count) <= want) {
+				err = &eventlog.CorruptError{Place: "stream index of " + string(stream), Err: fmt.Errorf("revision %d is missing", want)}
 			}
-			r, err := l.get(append([]byte{'e'}, it.Value()...))
-			if err == nil && (r.Stream != stream || r.Revision != from+eventlog.Revision(n)) {
-				err = &eventlog.CorruptError{Place: place, Err: fmt.Errorf("revision %d points to another event, position %d", uint64(from)+n, r.Position)}
+			if err != nil {
+				yield(eventlog.Record{}, err)
+				return
 			}
-			return r, err
-		}, 0)
+			start := run.position + domain.Position(want-run.revision)
+			for r, err := range l.scan(ctx, start, run.position+domain.Position(run.count)) {
+				if err == nil && (r.Stream != stream || r.Revision != want) {
+					err = &eventlog.CorruptError{Place: "stream index of " + string(stream), Err: fmt.Errorf("revision %d points to another event, position %d", want, r.Position)}
+				}
+				if !yield(r, err) || err != nil {
+					return
+				}
+				want++
+			}
+		}
 	}
 }
 
-// errBeyondHead ends a scan of a stream at events that are not durable yet.
-var errBeyondHead = errors.New("beyond the head")
+// runs yields the runs of a stream, from the one that holds a revision on.
+func (l *Log) runs(ctx context.Context, stream eventlog.Stream, from eventlog.Revision) iter.Seq2[run, error] {
+	return func(yield func(run, error) bool) {
+		fail := func(err error) { yield(run{}, l.damage("stream index of "+string(stream), err)) }
+		if err := l.begin(); err != nil {
+			yield(run{}, err)
+			return
+		}
+		defer l.end()
+		it, err := l.db.NewIterWithContext(ctx, &pebble.IterOptions{
+			LowerBound: streamKey(nil, stream, 0), UpperBound: append(append([]byte{'s'}, stream...), 1),
+		})
+		if err != nil {
+			fail(err)
+			return
+		}
+		defer it.Close()
+		ok := it.SeekLT(streamKey(nil, stream, from+1))
+		if ok { // the run before may end before it
+			if r, err := parseRun(it.Key(), it.Value()); err == nil && r.revision+eventlog.Revision(r.count) <= from {
+				ok = it.Next()
+			}
+		} else if it.Error() == nil {
+			ok = it.First()
+		}
+		for ; ok; ok = it.Next() {
+			r, err := parseRun(it.Key(), it.Value())
+			if !yield(r, err) || err != nil {
+				return
+			}
+		}
+		if err := it.Error(); err != nil {
+			fail(err)
+		}
+	}
+}
 
-// scan yields what at makes of each key in [lower, upper). With want > 0 it is
-// an error to find fewer keys.
-func (l *Log) scan(ctx context.Context, lower, upper []byte, yield func(eventlog.Record, error) bool,
-	at func(it *pebble.Iterator, n uint64) (eventlog.Record, error), want uint64,
-) {
-	if err := l.begin(); err != nil {
-		yield(eventlog.Record{}, err)
-		return
-	}
-	defer l.end()
-	it, err := l.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: lower, UpperBound: upper})
-	if err != nil {
-		yield(eventlog.Record{}, l.damage(placeOf(lower), err))
-		return
-	}
-	defer it.Close()
-	n := uint64(0)
-	for ok := it.First(); ok; ok = it.Next() {
-		if err := ctx.Err(); err != nil {
+// scan yields the records at positions [from, to), each with bytes of its own.
+// It is an error if one is not there.
+func (l *Log) scan(ctx context.Context, from, to domain.Position) iter.Seq2[eventlog.Record, error] {
+	return func(yield func(eventlog.Record, error) bool) {
+		if err := l.begin(); err != nil {
 			yield(eventlog.Record{}, err)
 			return
 		}
-		r, err := at(it, n)
-		if errors.Is(err, errBeyondHead) {
+		defer l.end()
+		it, err := l.db.NewIterWithContext(ctx, &pebble.IterOptions{LowerBound: []byte{'e'}, UpperBound: eventKey(to)})
+		if err != nil {
+			yield(eventlog.Record{}, l.damage(placeOf(eventKey(from)), err))
 			return
 		}
-		if !yield(r, err) || err != nil {
-			return
+		defer it.Close()
+		next, going := from, true
+		var parser eventlog.Parser
+		for ok := it.SeekLT(eventKey(from + 1)); ok && going; ok = it.Next() {
+			if err := ctx.Err(); err != nil {
+				yield(eventlog.Record{}, err)
+				return
+			}
+			err := eachRecord(&parser, it.Key(), bytes.Clone(it.Value()), func(r eventlog.Record) bool {
+				switch {
+				case r.Position < from:
+					return true
+				case r.Position >= to:
+					going = false
+				case r.Position != next:
+					going = false
+					yield(eventlog.Record{}, missing(next))
+				default:
+					next++
+					going = yield(r, nil)
+				}
+				return going
+			})
+			if err != nil && going {
+				yield(eventlog.Record{}, err)
+				return
+			}
 		}
-		n++
+		switch err := it.Error(); {
+		case !going:
+		case err != nil:
+			yield(eventlog.Record{}, l.damage(placeOf(eventKey(next)), err))
+		case next < to:
+			yield(eventlog.Record{}, missing(next))
+		}
 	}
-	if err := it.Error(); err != nil {
-		yield(eventlog.Record{}, l.damage(placeOf(lower), err))
-	} else if n < want {
-		yield(eventlog.Record{}, missing(domain.Position(binary.BigEndian.Uint64(lower[1:]))+domain.Position(n)))
+}
+
+// eachRecord calls each with the records of a block until it returns false.
+// Their payloads alias the block.
+func eachRecord(parser *eventlog.Parser, key, block []byte, each func(eventlog.Record) bool) error {
+	if len(key) != 9 {
+		return &eventlog.CorruptError{Place: placeOf(key), Err: errors.New("its key is of another length")}
 	}
+	at := domain.Position(binary.BigEndian.Uint64(key[1:]))
+	for first := true; len(block) > 0 || first; first = false {
+		n, size := binary.Uvarint(block)
+		if size <= 0 || n > uint64(len(block)-size) {
+			return &eventlog.CorruptError{Place: placeOf(eventKey(at)), Err: errors.New("its block is cut short")}
+		}
+		end := size + int(n)
+		r, err := parser.Parse(block[size:end:end])
+		if err == nil && r.Position != at {
+			err = fmt.Errorf("it says that it is position %d", r.Position)
+		}
+		if err != nil {
+			return &eventlog.CorruptError{Place: placeOf(eventKey(at)), Err: err}
+		}
+		if !each(r) {
+			return nil
+		}
+		block = block[end:]
+		at++
+	}
+	return nil
 }
 
 // Next implements [eventlog.Log].
@@ -194,43 +291,12 @@ func (l *Log) Head(context.Context) (domain.Position, error) {
 	}
 }
 
-// Wait implements [eventlog.Log].
-func (l *Log) Wait(ctx context.Context, position domain.Position) error {
-	for {
-		l.mu.Lock()
-		grown := l.grown
-		l.mu.Unlock()
-		if domain.Position(l.head.Load()) > position {
-			return nil
-		}
-		select {
-		case <-grown:
-		case <-l.closing:
-			return eventlog.ErrClosed
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
 // damage turns what Pebble says of stored bytes into a *CorruptError.
 func (l *Log) damage(place string, err error) error {
 	if pebble.IsCorruptionError(err) || errors.Is(err, pebble.ErrNotFound) {
 		return &eventlog.CorruptError{Place: place, Err: err}
 	}
 	return fmt.Errorf("read %s: %w", place, err)
-}
-
-// parse reads the record under an event key.
-func parse(key, value []byte) (eventlog.Record, error) {
-	r, err := eventlog.ParseRecord(value)
-	if err == nil && !bytes.Equal(key, eventKey(r.Position)) {
-		err = fmt.Errorf("it says that it is position %d", r.Position)
-	}
-	if err != nil {
-		return eventlog.Record{}, &eventlog.CorruptError{Place: placeOf(key), Err: err}
-	}
-	return r, nil
 }
 
 func missing(p domain.Position) error {

@@ -21,11 +21,14 @@ type tail struct {
 	size    int // bytes of their payloads
 }
 
-// add appends records that became durable, and lets go of the oldest.
+// add appends records that became durable, which are the tail's from then on,
+// and lets go of the oldest.
 func (t *tail) add(records []eventlog.Record) {
+	if n := len(records) - tailRecords; n > 0 {
+		t.records, t.size, records = nil, 0, records[n:]
+	}
+	t.records = append(t.records, records...)
 	for _, r := range records {
-		r.Payload, r.Metadata = bytes.Clone(r.Payload), maps.Clone(r.Metadata) // the caller's are his again
-		t.records = append(t.records, r)
 		t.size += len(r.Payload)
 	}
 	drop := 0
