@@ -14,6 +14,22 @@ import (
 	"wattbook/domain/eventlog"
 )
 
+// Find returns the durable event with an id, and whether there is one.
+func (l *Log) Find(ctx context.Context, id domain.EventID) (eventlog.Record, bool, error) {
+	if err := ctx.Err(); err != nil {
+		return eventlog.Record{}, false, err
+	}
+	if err := l.begin(); err != nil {
+		return eventlog.Record{}, false, err
+	}
+	defer l.end()
+	r, ok, err := l.find(id)
+	if err != nil || r.Position >= domain.Position(l.head.Load()) {
+		return eventlog.Record{}, false, err
+	}
+	return r, ok, nil
+}
+
 // find returns the record with the id, if there is one.
 func (l *Log) find(id domain.EventID) (eventlog.Record, bool, error) {
 	value, closer, err := l.db.Get(append([]byte{'i'}, id[:]...))
