@@ -74,6 +74,9 @@ func (s *Settler) Close(ctx context.Context, site domain.SiteID, period domain.P
 		return c, fmt.Errorf("close %s of %s: %w: %d readings are missing, first %s; import them (wattbook import readings) or wait for the meter",
 			period, site, ErrIncomplete, c.Missing, gaps[0])
 	}
+	if meters := slices.ContainsFunc(s.Facts.Devices(site), isMeter); meters && c.Metered+c.Estimated == 0 {
+		return c, fmt.Errorf("close %s of %s: %w: no meter was in service in it", period, site, ErrIncomplete)
+	}
 	if reached := s.Facts.Reached(site); reached < c.Interval.End {
 		return c, fmt.Errorf("close %s of %s: %w: it ends at %s, and what is known reaches to %s", period, site, ErrIncomplete, c.Interval.End, reached)
 	}
@@ -84,6 +87,8 @@ func (s *Settler) Close(ctx context.Context, site domain.SiteID, period domain.P
 	c, _ = s.Facts.Closed(site, period)
 	return c, nil
 }
+
+func isMeter(d domain.DeviceRegistered) bool { return d.Kind == domain.KindMeter }
 
 // Gap is a run of intervals without a reading of a meter.
 type Gap struct {
@@ -111,7 +116,7 @@ func Closing(f *facts.Facts, id domain.SiteID, period domain.Period) (domain.Per
 	first, end := table.Slots(c.Interval)
 	var gaps []Gap
 	for _, d := range f.Devices(id) {
-		if d.Kind != domain.KindMeter {
+		if !isMeter(d) {
 			continue
 		}
 		since, _ := f.Since(id, d.Device)

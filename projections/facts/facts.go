@@ -111,6 +111,11 @@ func (f *Facts) Apply(rec domain.Recorded) error {
 	return nil
 }
 
+// Skip passes over the events before a position that are not at hand: what
+// they say is not known. Who recomputes one figure from a few events that are
+// proved to be in a log needs no more of it.
+func (f *Facts) Skip(to domain.Position) { f.Next = max(f.Next, to) }
+
 func (f *Facts) site(e domain.SiteRegistered, p domain.Position) error {
 	t, ok := f.sites[e.Site]
 	switch {

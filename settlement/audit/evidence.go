@@ -1,0 +1,136 @@
+package audit
+
+import (
+	"fmt"
+	"slices"
+
+	"wattbook/domain"
+	"wattbook/domain/eventlog"
+	"wattbook/domain/wire"
+	"wattbook/projections/facts"
+	"wattbook/settlement"
+	"wattbook/settlement/rating"
+)
+
+// Evidence picks the events that an invoice follows from, so that it can be
+// computed again from them alone.
+type Evidence struct {
+	invoice     domain.Invoice
+	site        domain.SiteRegistered
+	meters      map[domain.DeviceID]bool
+	allocations map[string]bool // of the customer
+}
+
+// EvidenceOf returns what picks the events of an invoice that is on record.
+func EvidenceOf(f *facts.Facts, inv domain.Invoice) (*Evidence, error) {
+	site, ok := f.Site(inv.Site)
+	if !ok {
+		return nil, fmt.Errorf("evidence of invoice %s: site %s is not registered", inv.Number, inv.Site)
+	}
+	e := &Evidence{invoice: inv, site: site, meters: map[domain.DeviceID]bool{}, allocations: map[string]bool{}}
+	for _, c := range f.ContractVersions(inv.Contract) {
+		for _, ch := range c.Charges {
+			for _, m := range ch.Meters {
+				e.meters[m] = true
+			}
+		}
+	}
+	for _, a := range f.GPUAllocations(inv.Site) {
+		if a.Customer == inv.Buyer.ID {
+			e.allocations[a.Allocation] = true
+		}
+	}
+	return e, nil
+}
+
+// Picks reports whether the invoice follows from an event, or is it.
+func (e *Evidence) Picks(rec domain.Recorded) bool {
+	if issued, ok := rec.Event.(domain.InvoiceIssued); ok {
+		return issued.Invoice.Number == e.invoice.Number
+	}
+	if rec.Position >= e.invoice.AsOf {
+		return false
+	}
+	in := e.invoice.Interval
+	switch ev := rec.Event.(type) {
+	case domain.SiteRegistered:
+		return ev.Site == e.invoice.Site
+	case domain.DeviceRegistered:
+		return ev.Site == e.invoice.Site && e.meters[ev.Device]
+	case domain.ContractSigned:
+		return ev.Contract == e.invoice.Contract
+	case domain.GPUAllocationStarted:
+		return ev.Site == e.invoice.Site && e.allocations[ev.Allocation]
+	case domain.GPUAllocationEnded:
+		return ev.Site == e.invoice.Site && e.allocations[ev.Allocation]
+	case domain.PowerPriced:
+		return len(e.meters) > 0 && ev.Node == e.site.Node && ev.Series.Interval().Overlap(in).Valid()
+	case domain.ReadingsRecorded:
+		return ev.Site == e.invoice.Site && slices.ContainsFunc(ev.Readings, func(r domain.Reading) bool {
+			return e.meters[r.Device] && r.Mark.Books() && r.Interval.Overlap(in).Valid()
+		})
+	case domain.PeriodClosed:
+		return ev.Site == e.invoice.Site && ev.Period == e.invoice.Period
+	}
+	return false
+}
+
+// Recomputed is an invoice that came out of the events of its evidence.
+type Recomputed struct {
+	Issued   domain.InvoiceIssued
+	Readings int64 // readings of its meters in its period
+	Events   int
+}
+
+// Recompute draws the invoice again that is among the events, from the others
+// alone. It is an error if it is not the one that was issued, to the cent and
+// to the word.
+func Recompute(records []eventlog.Record) (Recomputed, error) {
+	var out Recomputed
+	f := facts.New()
+	for _, r := range records {
+		rec, err := wire.Open(r)
+		if err != nil {
+			return out, err
+		}
+		if issued, ok := rec.Event.(domain.InvoiceIssued); ok {
+			out.Issued = issued // drawn at a position before its own
+			continue
+		}
+		f.Skip(rec.Position)
+		if err := f.Apply(rec); err != nil {
+			return out, fmt.Errorf("event at position %d: %w", rec.Position, err)
+		}
+		if batch, ok := rec.Event.(domain.ReadingsRecorded); ok {
+			out.Readings += int64(len(batch.Readings))
+		}
+		out.Events++
+	}
+	inv := out.Issued.Invoice
+	if inv.Number == "" {
+		return out, fmt.Errorf("none of the %d events is an invoice", len(records))
+	}
+	f.Skip(inv.AsOf)
+	draft, err := rating.Draft(f, inv.Contract, inv.Period)
+	if err != nil {
+		return out, fmt.Errorf("invoice %s: %w", inv.Number, err)
+	}
+	draft.Number, draft.Issued, draft.Due = inv.Number, inv.Issued, inv.Due
+	for _, c := range f.ContractVersions(inv.Contract) {
+		if c.Version == draft.Version && settlement.Due(c, inv.Issued) != inv.Due {
+			return out, fmt.Errorf("invoice %s is due at another time than its contract says", inv.Number)
+		}
+	}
+	_, want, err := wire.Encode(domain.InvoiceIssued{Invoice: inv})
+	if err != nil {
+		return out, err
+	}
+	_, got, err := wire.Encode(domain.InvoiceIssued{Invoice: draft})
+	if err != nil {
+		return out, err
+	}
+	if string(got) != string(want) {
+		return out, fmt.Errorf("invoice %s does not follow from the events: %s", inv.Number, difference(want, got))
+	}
+	return out, nil
+}
