@@ -58,6 +58,19 @@ type Report struct {
 	Events     int // events appended
 }
 
+// Add adds the counts of another report. Marks must not be nil.
+func (r *Report) Add(more Report) {
+	r.Readings += more.Readings
+	r.Facts += more.Facts
+	r.Duplicates += more.Duplicates
+	r.Conflicts += more.Conflicts
+	r.Rejected += more.Rejected
+	r.Events += more.Events
+	for m, n := range more.Marks {
+		r.Marks[m] += n
+	}
+}
+
 // OpenDoor recovers the door's memory from the log.
 func OpenDoor(ctx context.Context, log eventlog.Log, evidence Evidence, logger *slog.Logger) (*Door, error) {
 	d := &Door{

@@ -32,6 +32,8 @@ type settings struct {
 	PublishEvery time.Duration // how often serve publishes the warehouse
 	Settle       time.Duration // how long after a boundary serve polls for it
 	Timeout      time.Duration // greatest time for one source's poll
+	SignEvery    time.Duration // how often serve signs a checkpoint
+	Origin       string        // name of a new log, in its checkpoints; empty: one of its own
 }
 
 // settingDefaults are the settings by the name that the file and the
@@ -43,6 +45,8 @@ func settingDefaults() map[string]string {
 		"publish_every": "1m",
 		"settle":        "2s",
 		"timeout":       "20s",
+		"sign_every":    "10m",
+		"origin":        "",
 	}
 }
 
@@ -88,14 +92,14 @@ func (p *program) settings() (settings, error) {
 }
 
 func readSettings(v *viper.Viper) (settings, error) {
-	s := settings{Data: v.GetString("data")}
+	s := settings{Data: v.GetString("data"), Origin: v.GetString("origin")}
 	if s.Data == "" {
 		return s, configf("setting data is empty; name a folder")
 	}
 	if err := s.LogLevel.UnmarshalText([]byte(v.GetString("log_level"))); err != nil {
 		return s, configf("setting log_level is %q; want debug, info, warn or error", v.GetString("log_level"))
 	}
-	for name, d := range map[string]*time.Duration{"publish_every": &s.PublishEvery, "settle": &s.Settle, "timeout": &s.Timeout} {
+	for name, d := range map[string]*time.Duration{"publish_every": &s.PublishEvery, "settle": &s.Settle, "timeout": &s.Timeout, "sign_every": &s.SignEvery} {
 		value, err := time.ParseDuration(v.GetString(name))
 		if err != nil || value < 0 {
 			return s, configf("setting %s is %q; want a duration such as 30s or 1m", name, v.GetString(name))

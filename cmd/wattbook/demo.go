@@ -188,7 +188,7 @@ func newPlay(ctx context.Context, p *program, s settings, c cedarbend.Config, lo
 		return nil, err
 	}
 	v := &play{p: p, settings: s, world: world, sacct: filepath.Join(s.Data, "sacct.txt"), started: time.Now()}
-	if v.engine, err = openEngine(ctx, s.Data, world.Now, logger); err != nil {
+	if v.engine, err = openEngine(ctx, s, world.Now, logger); err != nil {
 		return nil, errors.Join(err, world.Close())
 	}
 	if err := v.prepare(ctx, logger); err != nil {
@@ -274,6 +274,9 @@ func (v *play) month(ctx context.Context) error {
 		}
 		if at.Floor(publishEvery) == at {
 			v.finance.ask()
+			if err := v.engine.sign(); err != nil {
+				return err
+			}
 		}
 		bar.show(n, steps, fmt.Sprintf("%s, %s readings", at.Time().Format("2 Jan 15:04"), thousands(int64(v.engine.recorded.Readings))))
 		if at >= span.End {
@@ -320,6 +323,9 @@ func (v *play) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := e.sign(closingLine(closed)); err != nil {
+		return err
+	}
 	bar.show(1, 4, "issuing invoices")
 	issued, err := settler.Issue(ctx, cedarbend.Site, period, "")
 	if err != nil {
@@ -331,6 +337,9 @@ func (v *play) settle(ctx context.Context) error {
 	bar.show(2, 4, "reconciling the pool")
 	month := utcMonth(period)
 	if _, err := settler.Reconcile(ctx, pools.Account{Site: cedarbend.Site, Terms: e.site.Pool}, month); err != nil {
+		return err
+	}
+	if err := e.sign(); err != nil {
 		return err
 	}
 	bar.show(3, 4, "publishing the warehouse")

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"wattbook/domain"
@@ -15,55 +15,14 @@ import (
 	"wattbook/ingest"
 	"wattbook/ingest/bus"
 	"wattbook/ingest/evidence"
-	"wattbook/ingest/pebblelog"
-	"wattbook/projections"
 	"wattbook/projections/allocation"
-	"wattbook/projections/facts"
 )
-
-// book is an open data folder: the log, and what is known from it.
-type book struct {
-	folder folder
-	log    *pebblelog.Log
-	facts  *facts.Facts
-	now    func() domain.Instant
-	logger *slog.Logger
-}
-
-// folder is where a book's parts are.
-type folder string
-
-func (f folder) log() string       { return filepath.Join(string(f), "log") }
-func (f folder) evidence() string  { return filepath.Join(string(f), "evidence") }
-func (f folder) warehouse() string { return filepath.Join(string(f), "warehouse") }
-func (f folder) invoices() string  { return filepath.Join(string(f), "invoices") }
-func (f folder) site() string      { return filepath.Join(string(f), "site.yaml") }
-
-// openBook opens the log of a data folder and folds it.
-func openBook(ctx context.Context, dir string, now func() domain.Instant, logger *slog.Logger) (*book, error) {
-	b := &book{folder: folder(dir), facts: facts.New(), now: now, logger: logger}
-	var err error
-	if b.log, err = pebblelog.Open(pebblelog.Config{Dir: b.folder.log(), Now: now, Logger: logger}); err != nil {
-		return nil, err
-	}
-	if err := b.refresh(ctx); err != nil {
-		return nil, errors.Join(err, b.close())
-	}
-	return b, nil
-}
-
-// refresh folds what the log holds beyond what is known.
-func (b *book) refresh(ctx context.Context) error {
-	_, err := projections.Fold(ctx, b.log, b.facts.Next, projections.Head, b.facts)
-	return err
-}
-
-func (b *book) close() error { return b.log.Close() }
 
 // engine records what a site's sources deliver, boundary after boundary, and
 // decides what runs next.
 type engine struct {
 	*book
+	mu        sync.Mutex // held by a round, and by a verb that runs between two
 	site      domain.SiteRegistered
 	evidence  *evidence.Store
 	door      *ingest.Door
@@ -77,8 +36,8 @@ type engine struct {
 
 // openEngine opens a data folder for writing. The collector has no sources
 // yet; the site may not be registered yet.
-func openEngine(ctx context.Context, dir string, now func() domain.Instant, logger *slog.Logger) (*engine, error) {
-	b, err := openBook(ctx, dir, now, logger)
+func openEngine(ctx context.Context, s settings, now func() domain.Instant, logger *slog.Logger) (*engine, error) {
+	b, err := openBook(ctx, s, now, logger)
 	if err != nil {
 		return nil, err
 	}
@@ -104,6 +63,13 @@ func openEngine(ctx context.Context, dir string, now func() domain.Instant, logg
 	return e, nil
 }
 
+// alone runs something while no round is.
+func (e *engine) alone(do func() error) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return do()
+}
+
 // record is called by the bus, one round at a time.
 func (e *engine) record(ctx context.Context, round ingest.Round) error {
 	r, err := e.door.Record(ctx, round)
@@ -111,15 +77,7 @@ func (e *engine) record(ctx context.Context, round ingest.Round) error {
 		return err
 	}
 	e.logger.Debug("recorded", "site", round.Site, "at", round.At, "report", r.String())
-	e.recorded.Readings += r.Readings
-	e.recorded.Facts += r.Facts
-	e.recorded.Events += r.Events
-	e.recorded.Duplicates += r.Duplicates
-	e.recorded.Conflicts += r.Conflicts
-	e.recorded.Rejected += r.Rejected
-	for m, n := range r.Marks {
-		e.recorded.Marks[m] += n
-	}
+	e.recorded.Add(r)
 	return nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/csv"
-	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -75,25 +74,14 @@ func importFile(ctx context.Context, p *program, args []string) error {
 		return err
 	}
 	o.step = domain.DurationOf(*step)
-	s, err := p.settings()
-	if err != nil {
-		return err
-	}
-	if err := holdsBook(s.Data); err != nil {
-		return err
-	}
-	raw, err := os.ReadFile(rest[1])
+	return p.withEngine(ctx, func(e *engine) error { return e.importFile(ctx, p, o, rest[0], rest[1]) })
+}
+
+func (e *engine) importFile(ctx context.Context, p *program, o importOptions, kind, path string) error {
+	raw, err := os.ReadFile(p.path(path))
 	if err != nil {
 		return usagef("%v", err)
 	}
-	e, err := openEngine(ctx, s.Data, systemClock, p.logger(s))
-	if err != nil {
-		return err
-	}
-	return errors.Join(e.importFile(ctx, p, o, rest[0], rest[1], raw), e.close())
-}
-
-func (e *engine) importFile(ctx context.Context, p *program, o importOptions, kind, path string, raw []byte) error {
 	site, err := e.siteNamed(o.site)
 	if err != nil {
 		return err
@@ -102,17 +90,23 @@ func (e *engine) importFile(ctx context.Context, p *program, o importOptions, ki
 	if err != nil {
 		return err
 	}
-	if err := e.publish(ctx, site.Site, d); err != nil {
+	before := e.recorded
+	e.recorded = ingest.Report{Marks: map[domain.Mark]int{}}
+	err = e.publish(ctx, site.Site, d)
+	got := e.recorded
+	e.recorded = before
+	e.recorded.Add(got)
+	if err != nil {
 		return err
 	}
 	if p.common.json {
-		if err := p.printJSON(e.recorded); err != nil {
+		if err := p.printJSON(got); err != nil {
 			return err
 		}
 	} else {
-		fmt.Fprintf(p.stdout, "%s: %s\n", path, e.recorded)
+		fmt.Fprintf(p.stdout, "%s: %s\n", path, got)
 	}
-	if e.recorded.Conflicts > 0 || e.recorded.Rejected > 0 || e.recorded.Marks[domain.MarkConflict] > 0 {
+	if got.Conflicts > 0 || got.Rejected > 0 || got.Marks[domain.MarkConflict] > 0 {
 		return errFinding
 	}
 	return nil

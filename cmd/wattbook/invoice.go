@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"wattbook/domain"
+	"wattbook/projections/facts"
 	"wattbook/settlement"
 )
 
@@ -53,14 +54,24 @@ func invoiceRun(ctx context.Context, p *program, b *book, site string, period do
 		return err
 	}
 	s := &settlement.Settler{Log: b.log, Facts: b.facts, Now: b.now, Render: render(b.facts)}
-	if _, err := s.Close(ctx, reg.Site, period); err != nil {
+	_, before := b.facts.Closed(reg.Site, period)
+	closed, err := s.Close(ctx, reg.Site, period)
+	if err != nil {
 		return err
+	}
+	if !before {
+		if err := b.sign(closingLine(closed)); err != nil {
+			return err
+		}
 	}
 	issued, err := s.Issue(ctx, reg.Site, period, only)
 	if err != nil {
 		return err
 	}
 	if err := writeDocuments(b.folder.invoices(), issued); err != nil {
+		return err
+	}
+	if err := b.sign(); err != nil {
 		return err
 	}
 	if p.common.json {
@@ -94,21 +105,30 @@ func issuedReport(issued []settlement.Issued) any {
 }
 
 func invoiceShow(p *program, b *book, number string) error {
+	i, err := invoiceNumbered(b.facts, number)
+	if err != nil {
+		return err
+	}
+	if p.common.json {
+		return p.printJSON(i)
+	}
+	printInvoice(p, i)
+	return nil
+}
+
+// invoiceNumbered returns the invoice of a number.
+func invoiceNumbered(f *facts.Facts, number string) (domain.InvoiceIssued, error) {
 	var known []string
-	for _, i := range b.facts.Invoices() {
+	for _, i := range f.Invoices() {
 		if i.Invoice.Number == number {
-			if p.common.json {
-				return p.printJSON(i)
-			}
-			printInvoice(p, i)
-			return nil
+			return i, nil
 		}
 		known = append(known, i.Invoice.Number)
 	}
 	if len(known) == 0 {
-		return fmt.Errorf("invoice %s is not on record: none is", number)
+		return domain.InvoiceIssued{}, fmt.Errorf("invoice %s is not on record: none is", number)
 	}
-	return fmt.Errorf("invoice %s is not on record; did you mean %s?", number, nearest(number, known))
+	return domain.InvoiceIssued{}, fmt.Errorf("invoice %s is not on record; did you mean %s?", number, nearest(number, known))
 }
 
 func printInvoice(p *program, issued domain.InvoiceIssued) {

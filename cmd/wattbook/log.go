@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io/fs"
 	"maps"
@@ -13,7 +12,6 @@ import (
 	"wattbook/domain"
 	"wattbook/domain/eventlog"
 	"wattbook/domain/wire"
-	"wattbook/ingest/pebblelog"
 )
 
 func logVerb() verb {
@@ -28,28 +26,6 @@ readings are printed row by row.
 Example: wattbook log tail --count 3`,
 		run: logShow,
 	}
-}
-
-// logFolder is the log of a data folder, without anything folded from it.
-type logFolder struct {
-	log    *pebblelog.Log
-	folder folder
-}
-
-// withLog opens the log alone, for verbs that read it as it is.
-func (p *program) withLog(_ context.Context, do func(l *logFolder) error) error {
-	s, err := p.settings()
-	if err != nil {
-		return err
-	}
-	if err := holdsBook(s.Data); err != nil {
-		return err
-	}
-	l := &logFolder{folder: folder(s.Data)}
-	if l.log, err = pebblelog.Open(pebblelog.Config{Dir: l.folder.log(), Now: systemClock, Logger: p.logger(s)}); err != nil {
-		return err
-	}
-	return errors.Join(do(l), l.log.Close())
 }
 
 func logShow(ctx context.Context, p *program, args []string) error {

@@ -35,6 +35,7 @@ type verb struct {
 func verbs() []verb {
 	return []verb{
 		demoVerb(), serveVerb(), importVerb(), explainVerb(), invoiceVerb(), poolVerb(), sqlVerb(), replayVerb(), logVerb(),
+		checkpointVerb(), verifyVerb(), proveVerb(),
 	}
 }
 
@@ -44,6 +45,9 @@ type program struct {
 	stdout, stderr io.Writer
 	getenv         func(string) string
 	environ        func() []string
+	host           *host    // the service that the verb runs in, or nil
+	dir            string   // from which relative file names count; empty: the working directory
+	args           []string // the command line
 	verb           verb
 	flags          *flag.FlagSet
 	common         common
@@ -72,6 +76,7 @@ func run(ctx context.Context, args []string, p *program) int {
 		}
 		return exitOK
 	}
+	p.args = args
 	name := args[0]
 	if name == "help" {
 		name, args = args[1], []string{args[1], "--help"}
@@ -96,12 +101,15 @@ func run(ctx context.Context, args []string, p *program) int {
 // report prints an error and returns the exit code that it stands for.
 func (p *program) report(err error) int {
 	var usage *usageError
+	var elsewhere *elsewhereError
 	switch {
 	case err == nil:
 		return exitOK
 	case errors.Is(err, flag.ErrHelp):
 		p.help()
 		return exitOK
+	case errors.As(err, &elsewhere):
+		return elsewhere.exit
 	case errors.Is(err, errFinding):
 		return exitFinding // the verb has said what it found
 	case errors.As(err, &usage):
@@ -187,7 +195,7 @@ Usage: wattbook VERB [flags] [arguments]
 The verbs are:
 `)
 	for _, v := range verbs() {
-		fmt.Fprintf(p.stdout, "  %-9s %s\n", v.name, v.summary)
+		fmt.Fprintf(p.stdout, "  %-10s %s\n", v.name, v.summary)
 	}
 	fmt.Fprint(p.stdout, `
 wattbook help VERB says more. Settings are taken from flags, then from the

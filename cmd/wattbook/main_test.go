@@ -152,7 +152,7 @@ func TestConfigurationsThatAreWrong(t *testing.T) {
 
 func TestASecondProcessOnTheSameFolderIsRefused(t *testing.T) {
 	dir := t.TempDir()
-	e, err := openEngine(t.Context(), dir, systemClock, (&program{stderr: os.Stderr}).logger(settings{LogLevel: 8}))
+	e, err := openEngine(t.Context(), settings{Data: dir}, systemClock, (&program{stderr: os.Stderr}).logger(settings{LogLevel: 8}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -318,7 +318,7 @@ func (s *screen) print(out io.Writer) error {
 	for _, f := range s.Findings {
 		fmt.Fprintf(&b, "  %s  %-11s %-9s %s\n", f.At.Time().Format("_2 Jan 15:04Z"), f.Kind, f.Device, f.What)
 	}
-	fmt.Fprintf(&b, "\nFILES in %s: log/ (the book), evidence/ (raw replies), warehouse/ (DuckDB), invoices/, site.yaml\n", s.Folder)
+	fmt.Fprintf(&b, "\nFILES in %s: log/ (the book), checkpoints/ (signed), keys/, evidence/ (raw replies), warehouse/ (DuckDB), invoices/, site.yaml\n", s.Folder)
 	fmt.Fprintf(&b, "TRY NEXT\n")
 	for _, t := range s.tryNext() {
 		fmt.Fprintf(&b, "  %s\n", t)
@@ -332,11 +332,14 @@ func (s *screen) tryNext() []string {
 	if s.Folder != settingDefaults()["data"] {
 		data = " --data " + s.Folder
 	}
-	return []string{
+	next := []string{
 		fmt.Sprintf("bin/wattbook explain%s --at %s-14T17:35Z", data, s.Period),
 		fmt.Sprintf("bin/wattbook replay%s", data),
-		fmt.Sprintf(`bin/wattbook sql%s "SELECT number, customer_name, total FROM invoices"`, data),
 	}
+	if n := len(s.Invoices); n > 0 {
+		next = append(next, fmt.Sprintf("bin/wattbook prove%s --invoice %s -o invoice.proof", data, s.Invoices[n-1].Number))
+	}
+	return append(next, fmt.Sprintf(`bin/wattbook sql%s "SELECT number, customer_name, total FROM invoices"`, data))
 }
 
 func mwh(e domain.Energy) string { return group(e.MegawattHours().Fixed(1)) }

@@ -58,7 +58,7 @@ func serve(ctx context.Context, p *program, args []string) error {
 	if err != nil {
 		return err
 	}
-	e, err := openEngine(ctx, s.Data, now, logger)
+	e, err := openEngine(ctx, s, now, logger)
 	if err != nil {
 		return err
 	}
@@ -76,9 +76,13 @@ func (e *engine) serve(ctx context.Context, p *program, s settings) error {
 	if err != nil {
 		return err
 	}
-	if err := e.poll(ctx, p, s, finance); err != nil {
+	host := startHost(ctx, e, e.logger)
+	err = e.poll(ctx, p, s, finance)
+	host.close()
+	if err != nil {
 		return errors.Join(err, finance.abandon())
 	}
+	e.trySign()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 30*time.Second)
 	defer cancel()
 	return finance.end(last)
@@ -88,7 +92,7 @@ func (e *engine) serve(ctx context.Context, p *program, s settings) error {
 func (e *engine) poll(ctx context.Context, p *program, s settings, finance *finance) error {
 	step := e.site.Step
 	fmt.Fprintf(p.stderr, "serving %s every %s into %s; stop with Ctrl-C\n", e.site.Site, step, e.folder)
-	var published time.Time
+	var published, signed time.Time
 	last := e.door.Polled(e.site.Site)
 	for {
 		// The last boundary that has passed, or the next one. What was missed
@@ -97,19 +101,37 @@ func (e *engine) poll(ctx context.Context, p *program, s settings, finance *fina
 		if err := sleep(ctx, at.Add(domain.DurationOf(s.Settle)).Sub(e.now()).Std()); err != nil {
 			return nil //nolint:nilerr // interrupted, as it is meant to end
 		}
-		began := e.recorded
-		if _, err := e.tick(ctx, at); err != nil {
-			if ctx.Err() != nil {
-				return nil //nolint:nilerr // likewise
+		err := e.alone(func() error {
+			began := e.recorded
+			if _, err := e.tick(ctx, at); err != nil {
+				return err
 			}
+			fmt.Fprintf(p.stderr, "%s: %d readings, %d facts, position %d\n", at, e.recorded.Readings-began.Readings, e.recorded.Facts-began.Facts, e.facts.Next)
+			return nil
+		})
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // likewise
+		}
+		if err != nil {
 			return err
 		}
 		last = at
-		fmt.Fprintf(p.stderr, "%s: %d readings, %d facts, position %d\n", at, e.recorded.Readings-began.Readings, e.recorded.Facts-began.Facts, e.facts.Next)
 		if time.Since(published) >= s.PublishEvery {
 			finance.ask()
 			published = time.Now()
 		}
+		if time.Since(signed) >= s.SignEvery {
+			e.trySign()
+			signed = time.Now()
+		}
+	}
+}
+
+// trySign signs a checkpoint. Recording goes on if that fails: what is not
+// signed now is under the next checkpoint.
+func (e *engine) trySign() {
+	if err := e.sign(); err != nil {
+		e.logger.Error("no checkpoint was signed", "err", err)
 	}
 }
 

@@ -136,6 +136,56 @@ func TestKillingTheServiceLosesAndDoublesNothing(t *testing.T) {
 	checkBooks(t, data)
 }
 
+// TestVerbsRunInsideTheService runs verbs on the folder of a running service:
+// they see what it has recorded, and what they record is in its log.
+func TestVerbsRunInsideTheService(t *testing.T) {
+	if testing.Short() {
+		t.Skip("TestVerbsRunInsideTheService: -short")
+	}
+	config, data := liveSite(t), filepath.Join(t.TempDir(), "data")
+	s := startService(t, config, data)
+	for deadline := time.Now().Add(20 * time.Second); s.acked.Load() == 0; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the service records nothing")
+		}
+	}
+	dir := t.TempDir()
+	t.Chdir(dir) // relative names of files count from where the caller is
+	if err := os.WriteFile("prices.csv", []byte("time,price\n2026-11-04T00:00:00Z,31.5\n"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"log", "stat"}, exitOK, "readings.recorded/1"},
+		{[]string{"import", "prices", "prices.csv", "--step", "1s"}, exitOK, "1 facts in 1 events"},
+		{[]string{"import", "prices", "prices.csv", "--step", "1s"}, exitOK, "1 on record already"},
+		{[]string{"checkpoint"}, exitOK, "— wattbook/"},
+		{[]string{"verify"}, exitOK, "checkpoints agree"},
+		{[]string{"prove", "--event", "00000000-0000-0000-0000-000000000000", "-o", "x.proof"}, exitFinding, "is not in the log"},
+		{[]string{"invoice", "run", "--period", "2020-01"}, exitFinding, "no meter was in service in it"},
+		{[]string{"explain"}, exitUsage, "--at is missing"},
+		{[]string{"serve", "--config", config}, exitFinding, "in use by another process"},
+	} {
+		got := wattbook(t, append(c.args, "--data", data)...)
+		if got.code != c.code || !strings.Contains(got.out+got.errors, c.want) {
+			t.Errorf("wattbook %s: exit %d, want %d and %q\n%s%s", strings.Join(c.args, " "), got.code, c.code, c.want, got.out, got.errors)
+		}
+	}
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	<-s.ended
+	if err := s.cmd.Wait(); err != nil {
+		t.Errorf("the service did not end well: %v", err)
+	}
+	if got := wattbook(t, "verify", "--data", data); got.code != exitOK || strings.Contains(got.out, "under no checkpoint") {
+		t.Errorf("after the service has ended: exit %d\n%s%s", got.code, got.out, got.errors)
+	}
+}
+
 func openLog(t *testing.T, data string) *pebblelog.Log {
 	t.Helper()
 	log, err := pebblelog.Open(pebblelog.Config{Dir: folder(data).log(), Now: systemClock, Logger: slog.New(slog.DiscardHandler)})

@@ -28,6 +28,8 @@ type siteConfig struct {
 	PublishEvery string `yaml:"publish_every"`
 	Settle       string `yaml:"settle"`
 	Timeout      string `yaml:"timeout"`
+	SignEvery    string `yaml:"sign_every"`
+	Origin       string `yaml:"origin"`
 
 	Site struct {
 		ID           domain.SiteID   `yaml:"id"`

@@ -1,0 +1,200 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"wattbook/domain"
+	"wattbook/ingest/pebblelog"
+	"wattbook/projections"
+	"wattbook/projections/facts"
+)
+
+// folder is where a book's parts are.
+type folder string
+
+func (f folder) log() string       { return filepath.Join(string(f), "log") }
+func (f folder) evidence() string  { return filepath.Join(string(f), "evidence") }
+func (f folder) warehouse() string { return filepath.Join(string(f), "warehouse") }
+func (f folder) invoices() string  { return filepath.Join(string(f), "invoices") }
+func (f folder) site() string      { return filepath.Join(string(f), "site.yaml") }
+
+// holdsBook reports a folder that holds no book: a mistyped name must not make
+// a new one.
+func (f folder) holdsBook() error {
+	if _, err := os.Stat(f.log()); err != nil {
+		return fmt.Errorf("%s holds no book; make one with wattbook demo or wattbook serve, or name another folder with --data", f)
+	}
+	return nil
+}
+
+// logFolder is an open data folder: its log, without anything folded from it.
+type logFolder struct {
+	folder folder
+	log    *pebblelog.Log
+	origin string // name of the log, if it gets its key now
+
+	mu     sync.Mutex
+	signer *notary // nil: not asked for yet
+}
+
+func openFolder(s settings, now func() domain.Instant, logger *slog.Logger) (*logFolder, error) {
+	l := &logFolder{folder: folder(s.Data), origin: s.Origin}
+	var err error
+	l.log, err = pebblelog.Open(pebblelog.Config{Dir: l.folder.log(), Now: now, Logger: logger})
+	return l, err
+}
+
+// notary returns who signs for the log.
+func (l *logFolder) notary() (*notary, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.signer == nil {
+		var err error
+		if l.signer, err = l.folder.notary(l.log, rand.Reader, l.origin); err != nil {
+			return nil, err
+		}
+	}
+	return l.signer, nil
+}
+
+// sign signs a checkpoint of what the log holds now.
+func (l *logFolder) sign(extensions ...string) error {
+	n, err := l.notary()
+	if err == nil {
+		_, err = n.sign(extensions...)
+	}
+	return err
+}
+
+// book is an open data folder: its log, and what is known from it.
+type book struct {
+	*logFolder
+	facts  *facts.Facts
+	now    func() domain.Instant
+	logger *slog.Logger
+}
+
+// openBook opens the log of a data folder and folds it.
+func openBook(ctx context.Context, s settings, now func() domain.Instant, logger *slog.Logger) (*book, error) {
+	l, err := openFolder(s, now, logger)
+	if err != nil {
+		return nil, err
+	}
+	b := &book{logFolder: l, facts: facts.New(), now: now, logger: logger}
+	if err := b.refresh(ctx); err != nil {
+		return nil, errors.Join(err, b.close())
+	}
+	return b, nil
+}
+
+// refresh folds what the log holds beyond what is known.
+func (b *book) refresh(ctx context.Context) error {
+	_, err := projections.Fold(ctx, b.log, b.facts.Next, projections.Head, b.facts)
+	return err
+}
+
+func (b *book) close() error { return b.log.Close() }
+
+// siteNamed returns the site of a name, or the only one.
+func (b *book) siteNamed(name string) (domain.SiteRegistered, error) {
+	sites := b.facts.Sites()
+	var known []string
+	for _, s := range sites {
+		if string(s.Site) == name {
+			return s, nil
+		}
+		known = append(known, string(s.Site))
+	}
+	switch {
+	case len(sites) == 0:
+		return domain.SiteRegistered{}, fmt.Errorf("%s: no site is registered", b.folder)
+	case name != "":
+		return domain.SiteRegistered{}, fmt.Errorf("%s: site %s is not registered; registered are %q", b.folder, name, known)
+	case len(sites) > 1:
+		return domain.SiteRegistered{}, usagef("the log holds several sites: name one with --site, of %q", known)
+	}
+	return sites[0], nil
+}
+
+func systemClock() domain.Instant { return domain.At(time.Now()) }
+
+// withLog gives a verb the log of the data folder as it is: the service's, if
+// one runs there.
+func (p *program) withLog(ctx context.Context, do func(l *logFolder) error) error {
+	if p.host != nil {
+		return do(p.host.engine.logFolder)
+	}
+	s, err := p.settings()
+	if err != nil {
+		return err
+	}
+	if err := p.elsewhere(ctx, s); err != nil {
+		return err
+	}
+	l, err := openFolder(s, systemClock, p.logger(s))
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(l), l.log.Close())
+}
+
+// withBook gives a verb what is known from the log as well.
+func (p *program) withBook(ctx context.Context, do func(b *book) error) error {
+	if p.host != nil {
+		return p.host.engine.alone(func() error {
+			if err := p.host.engine.refresh(ctx); err != nil {
+				return err
+			}
+			return do(p.host.engine.book)
+		})
+	}
+	s, err := p.settings()
+	if err != nil {
+		return err
+	}
+	if err := p.elsewhere(ctx, s); err != nil {
+		return err
+	}
+	b, err := openBook(ctx, s, systemClock, p.logger(s))
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(b), b.close())
+}
+
+// withEngine gives a verb the way by which facts are recorded.
+func (p *program) withEngine(ctx context.Context, do func(e *engine) error) error {
+	if p.host != nil {
+		return p.host.engine.alone(func() error { return do(p.host.engine) })
+	}
+	s, err := p.settings()
+	if err != nil {
+		return err
+	}
+	if err := p.elsewhere(ctx, s); err != nil {
+		return err
+	}
+	e, err := openEngine(ctx, s, systemClock, p.logger(s))
+	if err != nil {
+		return err
+	}
+	return errors.Join(do(e), e.close())
+}
+
+// elsewhere runs the verb inside the service that has the folder open, if one
+// has: a log has one writer. It returns an *elsewhereError if it did.
+func (p *program) elsewhere(ctx context.Context, s settings) error {
+	f := folder(s.Data)
+	if err := f.holdsBook(); err != nil {
+		return err
+	}
+	return p.askHost(ctx, f)
+}

@@ -1,0 +1,226 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"iter"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"wattbook/domain"
+	"wattbook/domain/eventlog"
+	"wattbook/domain/eventlog/proof"
+	"wattbook/domain/wire"
+	"wattbook/projections"
+	"wattbook/projections/facts"
+	"wattbook/settlement/audit"
+)
+
+func proveVerb() verb {
+	return verb{
+		name: "prove", args: "(--event ID | --invoice NUMBER) -o FILE | --check FILE --key KEY",
+		summary: "prove that an event, or all that an invoice follows from, is in the log",
+		help: `
+Writes a file that someone who has neither the log nor this machine can check:
+an event with its place in a checkpoint that the log signed (C2SP tlog-proof),
+or every event that an invoice follows from, its readings among them.
+
+--check verifies such a file, offline, with nothing but the log's public key;
+an invoice is also computed again from the events in the file, and must come out
+to the cent. The exit code is 1 if it does not.
+
+Example: wattbook prove --invoice CB-2026-000003 -o invoice.proof`,
+		run: prove,
+	}
+}
+
+func prove(ctx context.Context, p *program, args []string) error {
+	var event, invoice, out, check, key string
+	p.flags.StringVar(&event, "event", "", "`id` of an event")
+	p.flags.StringVar(&invoice, "invoice", "", "`number` of an invoice")
+	p.flags.StringVar(&out, "o", "", "`file` to write")
+	p.flags.StringVar(&check, "check", "", "`file` to verify")
+	p.flags.StringVar(&key, "key", "", "public `key` of the log, or the file that it is in")
+	if _, err := p.parse(args, 0, 0); err != nil {
+		return err
+	}
+	switch {
+	case check != "" && event == "" && invoice == "" && out == "":
+		if key == "" {
+			return usagef("--key is missing: the proof is worth what the key is")
+		}
+		return p.checkProof(check, key)
+	case check == "" && out != "" && (event == "") != (invoice == ""):
+		return p.withLog(ctx, func(l *logFolder) error { return l.prove(ctx, p, event, invoice, out) })
+	}
+	return usagef("want --event or --invoice and -o, or --check and --key")
+}
+
+// prove writes a proof file under the first checkpoint that covers it, or
+// under a new one.
+func (l *logFolder) prove(ctx context.Context, p *program, event, invoice, path string) error {
+	n, err := l.notary()
+	if err != nil {
+		return err
+	}
+	var file bytes.Buffer
+	what := "event " + event
+	if event != "" {
+		err = l.proveEvent(ctx, &file, n, event)
+	} else {
+		what = "invoice " + invoice
+		err = l.proveInvoice(ctx, &file, n, invoice)
+	}
+	if err != nil {
+		return err
+	}
+	if err := writeFile(p.path(path), file.Bytes()); err != nil {
+		return err
+	}
+	key, err := n.key()
+	if err != nil {
+		return err
+	}
+	if p.common.json {
+		return p.printJSON(map[string]any{"proof_of": what, "file": path, "bytes": file.Len(), "key": key})
+	}
+	fmt.Fprintf(p.stdout, "%s: %s bytes in %s\ncheck it anywhere with\n  wattbook prove --check %s --key %s\n", what, thousands(int64(file.Len())), path, path, key)
+	return nil
+}
+
+func (l *logFolder) proveEvent(ctx context.Context, out io.Writer, n *notary, name string) error {
+	id, err := domain.ParseEventID(name)
+	if err != nil {
+		return usagef("--event: %v", err)
+	}
+	r, ok, err := l.log.Find(ctx, id)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return fmt.Errorf("event %s is not in the log", id)
+	}
+	s, err := n.covering(r.Position)
+	if err != nil {
+		return err
+	}
+	e, err := proof.ProveEvent(r, s, l.log)
+	if err != nil {
+		return err
+	}
+	_, err = out.Write(e.Format())
+	return err
+}
+
+func (l *logFolder) proveInvoice(ctx context.Context, out io.Writer, n *notary, number string) error {
+	f := facts.New()
+	if _, err := projections.Fold(ctx, l.log, 0, projections.Head, f); err != nil {
+		return err
+	}
+	inv, err := invoiceNumbered(f, number)
+	if err != nil {
+		return err
+	}
+	e, err := audit.EvidenceOf(f, inv.Invoice)
+	if err != nil {
+		return err
+	}
+	s, err := n.covering(f.Next - 1)
+	if err != nil {
+		return err
+	}
+	about := fmt.Sprintf("invoice %s of %s for %s", number, inv.Invoice.Total, inv.Invoice.Buyer.Name)
+	return proof.WriteBundle(out, about, s, l.log, l.picked(ctx, e))
+}
+
+// picked yields the events that an invoice follows from.
+func (l *logFolder) picked(ctx context.Context, e *audit.Evidence) iter.Seq2[eventlog.Record, error] {
+	return func(yield func(eventlog.Record, error) bool) {
+		for r, err := range l.log.ReadAll(ctx, 0) {
+			if err == nil {
+				var rec domain.Recorded
+				if rec, err = wire.Open(r); err == nil && !e.Picks(rec) {
+					continue
+				}
+			}
+			if !yield(r, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// checkProof verifies a proof file with the log's key alone.
+func (p *program) checkProof(path, key string) error {
+	log, err := keyNamed(key)
+	if err != nil {
+		return usagef("%v", err)
+	}
+	raw, err := os.ReadFile(p.path(path))
+	if err != nil {
+		return usagef("--check: %v", err)
+	}
+	if strings.HasPrefix(string(raw), "c2sp.org/tlog-proof@") {
+		return p.checkEvent(raw, log)
+	}
+	b, err := proof.ReadBundle(bytes.NewReader(raw), log)
+	if err != nil {
+		return p.unproven(err)
+	}
+	again, err := audit.Recompute(b.Records)
+	if err != nil {
+		return p.unproven(err)
+	}
+	inv := again.Issued.Invoice
+	if p.common.json {
+		return p.printJSON(map[string]any{
+			"proved": true, "invoice": inv.Number, "total": inv.Total, "events": len(b.Records), "readings": again.Readings,
+			"log": b.Signed.Origin, "checkpoint": b.Signed.Size,
+		})
+	}
+	fmt.Fprintf(p.stdout, "PROVED   invoice %s of %s, of %s for %s\n", inv.Number, inv.Total, inv.Buyer.Name, inv.Period)
+	fmt.Fprintf(p.stdout, "         %s events with %s readings are in the log %s, under its checkpoint of %s events\n",
+		thousands(int64(len(b.Records))), thousands(again.Readings), b.Signed.Origin, thousands(b.Signed.Size))
+	fmt.Fprintf(p.stdout, "         computed again from them, the invoice comes out to the cent\n")
+	for _, d := range again.Issued.Documents {
+		fmt.Fprintf(p.stdout, "         %s has SHA-256 %s\n", d.Name, d.Digest)
+	}
+	return nil
+}
+
+func (p *program) checkEvent(raw []byte, log note.Verifier) error {
+	e, err := proof.ParseEvent(raw)
+	if err != nil {
+		return p.unproven(err)
+	}
+	s, err := e.Check(log)
+	if err != nil {
+		return p.unproven(err)
+	}
+	r := e.Record
+	if p.common.json {
+		return p.printJSON(map[string]any{
+			"proved": true, "event": r.ID, "position": r.Position, "type": r.Type, "stream": r.Stream, "recorded_at": r.RecordedAt,
+			"log": s.Origin, "checkpoint": s.Size,
+		})
+	}
+	fmt.Fprintf(p.stdout, "PROVED   event %s, %s in %s, recorded at %s\n", r.ID, r.Type, r.Stream, r.RecordedAt.Time().Format(time.RFC3339))
+	fmt.Fprintf(p.stdout, "         is at position %d of the log %s, under its checkpoint of %s events\n", r.Position, s.Origin, thousands(s.Size))
+	return printRecord(p, r)
+}
+
+func (p *program) unproven(err error) error {
+	if p.common.json {
+		if err := p.printJSON(map[string]any{"proved": false, "why": err.Error()}); err != nil {
+			return err
+		}
+		return errFinding
+	}
+	fmt.Fprintf(p.stdout, "NOT PROVED  %v\n", err)
+	return errFinding
+}
