@@ -104,6 +104,10 @@ func Open(signed []byte, log note.Verifier, witnesses ...note.Verifier) (Signed,
 		return out, errors.New("checkpoint: it is too long")
 	}
 	n, err := note.Open(signed, note.VerifierList(append([]note.Verifier{log}, witnesses...)...))
+	var unverified *note.UnverifiedNoteError
+	if errors.As(err, &unverified) {
+		return out, fmt.Errorf("checkpoint: it is not signed with the key %s+%08x", log.Name(), log.KeyHash())
+	}
 	if err != nil {
 		return out, fmt.Errorf("checkpoint: %w", err)
 	}
@@ -128,4 +132,17 @@ func Open(signed []byte, log note.Verifier, witnesses ...note.Verifier) (Signed,
 		return out, fmt.Errorf("checkpoint: it is of log %q, and the key is of %q", out.Origin, log.Name())
 	}
 	return out, nil
+}
+
+// ReadUnverified reads a signed checkpoint without any key: nothing says who
+// stated it.
+func ReadUnverified(signed []byte) (Checkpoint, error) {
+	if len(signed) > CheckpointLimit {
+		return Checkpoint{}, errors.New("checkpoint: it is too long")
+	}
+	var unverified *note.UnverifiedNoteError
+	if _, err := note.Open(signed, note.VerifierList()); !errors.As(err, &unverified) {
+		return Checkpoint{}, fmt.Errorf("checkpoint: %w", err)
+	}
+	return ParseCheckpoint(unverified.Note.Text)
 }
