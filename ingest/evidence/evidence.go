@@ -156,6 +156,15 @@ func (s *Store) Get(_ context.Context, digest domain.Digest) ([]byte, error) {
 	return b, nil
 }
 
+// Backup makes a copy of the store in dir, which must not exist, while the
+// store goes on. It holds every blob that is durable.
+func (s *Store) Backup(dir string) error {
+	if err := s.db.Checkpoint(dir, pebble.WithFlushedWAL()); err != nil {
+		return fmt.Errorf("back up evidence to %s: %w", dir, err)
+	}
+	return nil
+}
+
 // Close closes the store.
 func (s *Store) Close() error {
 	s.open.Close()

@@ -114,6 +114,8 @@ type writer struct {
 	hashes    hashWriter
 	flying    []*group // staged and perhaps not durable yet: two at the most
 	block     []byte   // being filled
+	key       []byte   // of the last run, to be written over, and its value
+	value     []byte
 }
 
 // stageGroups is the writer: it stages one group after another until Close.
@@ -242,38 +244,47 @@ func (l *Log) stage(g *group, r *request) (eventlog.Receipt, error) {
 	receipt = eventlog.Receipt{First: w.next}
 	now := l.cfg.Now()
 	first := w.next // of the block
-	var key, value []byte
 	for i, wr := range r.writes {
 		if len(wr.Events) == 0 {
 			continue
 		}
-		// Set copies; it fails only on a closed or indexed batch.
-		key = streamKey(key[:0], wr.Stream, lengths[i])
-		value = binary.AppendUvarint(binary.BigEndian.AppendUint64(value[:0], uint64(w.next)), uint64(len(wr.Events)))
-		must(g.batch.Set(key, value, nil))
+		w.run(g.batch, wr.Stream, lengths[i], len(wr.Events))
 		for _, d := range wr.Events {
-			w.recorded = max(now, w.recorded+1)
-			rec := eventlog.Record{Position: w.next, Stream: wr.Stream, Revision: lengths[i], ID: d.ID, Type: d.Type, RecordedAt: w.recorded}
+			rec := eventlog.Record{Position: w.next, Stream: wr.Stream, Revision: lengths[i], ID: d.ID, Type: d.Type, RecordedAt: max(now, w.recorded+1)}
 			rec.Payload, rec.Metadata = g.keep(d)
-			first = l.pack(g.batch, first, rec)
-			w.hashes.hashes = w.tree.Add(w.hashes.hashes, rec, r.digests[receipt.Count])
-			w.ids.add(d.ID)
-			g.index[d.ID] = len(g.records)
-			g.records = append(g.records, rec)
+			first = w.add(g, first, rec, r.digests[receipt.Count])
 			lengths[i]++
-			w.next++
 			receipt.Count++
 		}
 		w.revisions[wr.Stream] = lengths[i]
 	}
-	l.endBlock(g.batch, first)
+	w.endBlock(g.batch, first)
 	return receipt, nil
+}
+
+// run adds the key of a run: so many events of the stream come next.
+func (w *writer) run(batch *pebble.Batch, stream eventlog.Stream, from eventlog.Revision, count int) {
+	// Set copies; it fails only on a closed or indexed batch.
+	w.key = streamKey(w.key[:0], stream, from)
+	w.value = binary.AppendUvarint(binary.BigEndian.AppendUint64(w.value[:0], uint64(w.next)), uint64(count))
+	must(batch.Set(w.key, w.value, nil))
+}
+
+// add adds the next record to the group and its block, which begins at first,
+// and returns where its block begins then.
+func (w *writer) add(g *group, first domain.Position, r eventlog.Record, payload domain.Digest) domain.Position {
+	first = w.pack(g.batch, first, r)
+	w.hashes.hashes = w.tree.Add(w.hashes.hashes, r, payload)
+	w.ids.add(r.ID)
+	g.index[r.ID] = len(g.records)
+	g.records = append(g.records, r)
+	w.next, w.recorded = r.Position+1, r.RecordedAt
+	return first
 }
 
 // pack adds a record to the block that begins at first, or to a new one if it
 // is full, and returns where its block begins.
-func (l *Log) pack(batch *pebble.Batch, first domain.Position, r eventlog.Record) domain.Position {
-	w := &l.writer
+func (w *writer) pack(batch *pebble.Batch, first domain.Position, r eventlog.Record) domain.Position {
 	at := len(w.block)
 	w.block = append(w.block, 0, 0, 0, 0) // room for the length: a record is less than 4 MiB
 	w.block = eventlog.AppendRecord(w.block, r)
@@ -290,8 +301,7 @@ func (l *Log) pack(batch *pebble.Batch, first domain.Position, r eventlog.Record
 	return r.Position
 }
 
-func (l *Log) endBlock(batch *pebble.Batch, first domain.Position) {
-	w := &l.writer
+func (w *writer) endBlock(batch *pebble.Batch, first domain.Position) {
 	must(batch.Set(eventKey(first), w.block, nil))
 	w.block = w.block[:0]
 }

@@ -41,6 +41,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -68,6 +69,9 @@ var (
 	// ErrDiskFull means that less than the reserve is free. Nothing was
 	// recorded; appends succeed again once there is room.
 	ErrDiskFull = errors.New("disk is full")
+	// ErrReadOnly means that the log was opened on a disk that cannot be
+	// written: it can be read, and takes no events.
+	ErrReadOnly = errors.New("the disk is read-only")
 )
 
 // Config says how a log is opened.
@@ -91,8 +95,9 @@ type Log struct {
 	loaded  chan struct{} // closed when all ids on disk are in the filter
 	once    sync.Once
 
-	head   atomic.Uint64 // positions below it are durable
-	chunks chunkCache
+	readOnly bool
+	head     atomic.Uint64 // positions below it are durable
+	chunks   chunkCache
 
 	mu      sync.Mutex
 	grown   chan struct{} // closed and replaced when the head moves
@@ -109,7 +114,8 @@ var _ eventlog.Log = (*Log)(nil)
 
 // Open opens the log in cfg.Dir, which is created if it does not exist.
 // It returns an error that wraps [ErrInUse] if another process has it open,
-// and an *eventlog.CorruptError if what is stored is damaged.
+// and an *eventlog.CorruptError if what is stored is damaged. On a disk that is
+// read-only a log that is there is opened for reading.
 func Open(cfg Config) (*Log, error) {
 	l, err := open(cfg)
 	if err != nil {
@@ -134,6 +140,11 @@ func open(cfg Config) (*Log, error) {
 		return nil, fmt.Errorf("open log %s: %w", cfg.Dir, err)
 	}
 	lock, err := pebble.LockDirectory(cfg.Dir, cfg.FS)
+	readOnly := errors.Is(err, syscall.EROFS)
+	if readOnly { // nobody can write: there is nothing to be locked out of
+		cfg.FS = unlocked{cfg.FS}
+		lock, err = pebble.LockDirectory(cfg.Dir, cfg.FS)
+	}
 	if err != nil && (errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) || strings.Contains(err.Error(), "lock held by current process")) {
 		return nil, fmt.Errorf("open log: %s %w; stop it first", cfg.Dir, ErrInUse)
 	}
@@ -141,7 +152,7 @@ func open(cfg Config) (*Log, error) {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
 	l := &Log{
-		cfg: cfg, lock: lock,
+		cfg: cfg, lock: lock, readOnly: readOnly,
 		queue:   make(chan *request, queueAppends),
 		closing: make(chan struct{}), stopped: make(chan struct{}), loaded: make(chan struct{}), grown: make(chan struct{}),
 		writer: writer{revisions: map[eventlog.Stream]eventlog.Revision{}, tree: new(proof.Tree)},
@@ -161,12 +172,22 @@ func open(cfg Config) (*Log, error) {
 		}
 		return nil, fmt.Errorf("open log %s: %w", cfg.Dir, err)
 	}
+	if readOnly {
+		l.fail(ErrReadOnly)
+	}
 	return l, nil
 }
+
+// unlocked is a file system whose files cannot be locked, since they cannot be
+// written.
+type unlocked struct{ vfs.FS }
+
+func (unlocked) Lock(string) (io.Closer, error) { return io.NopCloser(nil), nil }
 
 func (l *Log) options(cache *pebble.Cache) *pebble.Options {
 	o := &pebble.Options{
 		FS:                 l.cfg.FS,
+		ReadOnly:           l.readOnly,
 		Lock:               l.lock,
 		FormatMajorVersion: pebble.FormatWALSyncChunks,
 		MemTableSize:       64 << 20,
@@ -206,6 +227,9 @@ func (l *Log) recover() error {
 			return errors.Join(errors.New("the folder holds a database that is not a wattbook log"), it.Error(), it.Close())
 		} else if err := it.Close(); err != nil {
 			return err
+		}
+		if l.readOnly {
+			return fmt.Errorf("the folder holds no log yet, and %w", ErrReadOnly)
 		}
 		return l.db.Set([]byte("mformat"), []byte(format), pebble.Sync)
 	case err != nil:
@@ -317,7 +341,7 @@ func (l *Log) Close() (err error) {
 		}
 		broken := l.broken
 		l.mu.Unlock()
-		if broken != nil {
+		if broken != nil && !l.readOnly {
 			// Pebble's commit pipeline holds locks that nobody will release:
 			// closing it would hang. What was acknowledged is on disk.
 			err = l.lock.Close()
