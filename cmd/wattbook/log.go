@@ -16,12 +16,17 @@ import (
 
 func logVerb() verb {
 	return verb{
-		name: "log", args: "stat | tail [--count N] [--from POSITION]",
-		summary: "show what the log holds",
+		name: "log", args: "stat | tail [--count N] [--from POSITION] | export -o FILE | import FILE [--key KEY]",
+		summary: "show what the log holds; carry it in one file",
 		help: `
 stat counts the events by type and says where the log ends. tail prints the last
 events, or those from a position on: one line each, with the payload in JSON;
 readings are printed row by row.
+
+export writes the whole log, up to a new checkpoint, into one file; import makes
+a new data folder of it. What comes in is checked against the root that was
+signed, and against the signature if --key names the log's public key: the two
+logs are the same, to the byte.
 
 Example: wattbook log tail --count 3`,
 		run: logShow,
@@ -31,17 +36,32 @@ Example: wattbook log tail --count 3`,
 func logShow(ctx context.Context, p *program, args []string) error {
 	count := p.flags.Uint64("count", 10, "`number` of events that tail prints")
 	from := p.flags.Int64("from", -1, "`position` that tail prints from, instead of the last ones")
-	rest, err := p.parse(args, 1, 1)
+	out := p.flags.String("o", "", "`file` that export writes")
+	key := p.flags.String("key", "", "public `key` of the log that import reads, or the file that it is in")
+	rest, err := p.parse(args, 1, 2)
 	if err != nil {
 		return err
 	}
+	if len(rest) == 2 && rest[0] != "import" {
+		return usagef("%s takes no argument, got %q", rest[0], rest[1])
+	}
 	switch rest[0] {
+	case "export":
+		if *out == "" {
+			return usagef("-o is missing: name the file to write")
+		}
+		return p.withLog(ctx, func(l *logFolder) error { return logExport(ctx, p, l, *out) })
+	case "import":
+		if len(rest) != 2 {
+			return usagef("name the file to import")
+		}
+		return logImport(ctx, p, rest[1], *key)
 	case "stat":
 		return p.withLog(ctx, func(l *logFolder) error { return logStat(ctx, p, l) })
 	case "tail":
 		return p.withLog(ctx, func(l *logFolder) error { return logTail(ctx, p, l, domain.Position(*count), *from) })
 	}
-	return usagef("want stat or tail, got %q", rest[0])
+	return usagef("want stat, tail, export or import, got %q", rest[0])
 }
 
 // logStats is what the log holds.

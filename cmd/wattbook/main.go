@@ -36,6 +36,7 @@ func verbs() []verb {
 	return []verb{
 		demoVerb(), serveVerb(), importVerb(), explainVerb(), invoiceVerb(), poolVerb(), sqlVerb(), replayVerb(), logVerb(),
 		checkpointVerb(), verifyVerb(), proveVerb(),
+		backupVerb(), restoreVerb(),
 	}
 }
 

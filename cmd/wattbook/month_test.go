@@ -40,7 +40,7 @@ func TestTheMonth(t *testing.T) {
 	t.Run("a folder that holds a book is not overwritten", m.kept)
 	t.Run("the log tells what it holds", m.log)
 	t.Run("whoever has the key checks invoices and events without the log", m.proofs)
-	t.Run("a log that was rewritten is found out", m.tampered)
+	t.Run("a copy is the same book, and a rewritten one is found out", m.copies)
 	t.Run("a file is imported once, and a contradiction is a finding", m.imports)
 	t.Run("a witness confirms that the log has only grown", m.witnessed)
 }

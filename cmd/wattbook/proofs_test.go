@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"crypto/rand"
-	"encoding/binary"
 	"fmt"
 	"io"
 	"net/http"
@@ -14,11 +13,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/cockroachdb/pebble/v2"
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
+	"wattbook/domain"
+	"wattbook/domain/eventlog"
 	"wattbook/domain/eventlog/proof"
+	"wattbook/ingest/archive"
 )
 
 // proofs proves invoices and events to someone who has the key alone.
@@ -132,62 +133,140 @@ func otherKey(t *testing.T) string {
 	return public
 }
 
-// tampered rewrites events of a copy of the log with the database's own means,
-// so that every checksum of the storage is right.
-func (m month) tampered(t *testing.T) {
-	data := filepath.Join(t.TempDir(), "copy")
-	for _, part := range []string{"log", "checkpoints", "keys"} {
-		if err := os.CopyFS(filepath.Join(data, part), os.DirFS(filepath.Join(m.data, part))); err != nil {
-			t.Fatal(err)
+// copies carries the book away and back, and finds it the same.
+func (m month) copies(t *testing.T) {
+	dir := t.TempDir()
+	root := func(r result) string {
+		_, after, _ := strings.Cut(r.out, "root ")
+		root, _, _ := strings.Cut(after, "\n")
+		root, _, _ = strings.Cut(root, ";")
+		root, _, _ = strings.Cut(root, ",")
+		return root
+	}
+	saved, restored, file, imported := filepath.Join(dir, "saved"), filepath.Join(dir, "restored"), filepath.Join(dir, "log.archive"), filepath.Join(dir, "imported")
+	want := wattbook(t, "verify", "--data", m.data)
+	for _, args := range [][]string{
+		{"backup", "--to", saved, "--data", m.data},
+		{"restore", "--from", saved, "--data", restored},
+		{"verify", "--data", restored},
+		{"log", "export", "-o", file, "--data", m.data},
+		{"log", "import", file, "--key", folder(m.data).publicKey(), "--data", imported},
+	} {
+		if got := wattbook(t, args...); got.code != exitOK || root(got) != root(want) {
+			t.Fatalf("wattbook %s: exit %d, want root %s\n%s%s", strings.Join(args, " "), got.code, root(want), got.out, got.errors)
 		}
 	}
-	sizes, err := folder(data).checkpointSizes()
+	again := wattbook(t, "replay", "--data", restored)
+	golden, err := os.ReadFile(filepath.Join("testdata", "october-seed-1.txt"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	db, err := pebble.Open(folder(data).log(), &pebble.Options{FormatMajorVersion: pebble.FormatWALSyncChunks, Logger: silent{}})
-	if err != nil {
-		t.Fatal(err)
+	for line := range strings.Lines(string(golden)) {
+		fields := strings.Fields(line)
+		if digest := fields[len(fields)-1]; !strings.Contains(again.out, digest) {
+			t.Errorf("the restored book does not replay to %s\n%s", line, again.out)
+		}
 	}
-	// The block that holds the event at the second checkpoint's end.
-	it, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{'e'}, UpperBound: []byte{'f'}})
-	if err != nil {
-		t.Fatal(err)
+	if mode, err := os.Stat(folder(restored).privateKey()); err != nil || mode.Mode().Perm() != 0o600 {
+		t.Errorf("the key of the restored log: %v, %v", mode, err)
 	}
-	if !it.SeekLT(binary.BigEndian.AppendUint64([]byte{'e'}, uint64(sizes[1]))) {
-		t.Fatal("no block")
+	for _, args := range [][]string{
+		{"backup", "--to", saved, "--data", m.data},
+		{"restore", "--from", saved, "--data", restored},
+		{"log", "import", file, "--data", imported},
+	} {
+		if got := wattbook(t, args...); got.code != exitFinding || !strings.Contains(got.errors, "is not overwritten") {
+			t.Errorf("wattbook %s again: exit %d\n%s%s", strings.Join(args, " "), got.code, got.out, got.errors)
+		}
 	}
-	key, block := slices.Clone(it.Key()), slices.Clone(it.Value())
-	first := binary.BigEndian.Uint64(key[1:])
-	if err := it.Close(); err != nil {
-		t.Fatal(err)
-	}
-	block[len(block)-1] ^= 1 // the last byte of a payload
-	if err := db.Set(key, block, pebble.Sync); err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
-	got := wattbook(t, "verify", "--data", data)
-	if got.code != exitFinding || !strings.Contains(got.out, "DAMAGED") {
-		t.Fatalf("verify of a log that was rewritten: exit %d\n%s%s", got.code, got.out, got.errors)
-	}
-	var at uint64
-	if _, after, ok := strings.Cut(got.out, "position "); ok {
-		_, _ = fmt.Sscan(after, &at)
-	}
-	if at < first || at > uint64(sizes[1]) || !strings.Contains(got.out, "checkpoint") {
-		t.Errorf("the change is in the block of position %d, under the checkpoint of %d events; verify says:\n%s", first, sizes[1], got.out)
-	}
+	m.rewritten(t, file)
 }
 
-type silent struct{}
-
-func (silent) Infof(string, ...any)  {}
-func (silent) Errorf(string, ...any) {}
-func (silent) Fatalf(f string, a ...any) {
-	panic(fmt.Sprintf(f, a...))
+// rewritten tells another history: one payload is changed, and the tree over
+// all events is made anew, so that the log agrees with itself.
+func (m month) rewritten(t *testing.T, file string) {
+	v, err := folder(m.data).verifier()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sizes, err := folder(m.data).checkpointSizes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	victim := domain.Position(sizes[1] + 100)
+	in, err := os.Open(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.Close()
+	r, err := archive.NewReader(in, func(raw []byte) (proof.Checkpoint, error) {
+		s, err := proof.Open(raw, v)
+		return s.Checkpoint, err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	var records []eventlog.Record
+	var tree proof.Tree
+	for rec, err := range r.Records() {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if rec.Position == victim {
+			rec.Payload[len(rec.Payload)/2] ^= 1
+		}
+		tree.Add(nil, rec, domain.DigestOf(rec.Payload))
+		records = append(records, rec)
+	}
+	c := proof.Checkpoint{Origin: v.Name(), Size: tree.Size(), Root: tree.Root()}
+	private, _, err := note.GenerateKey(rand.Reader, v.Name()) // the name is not the key
+	if err != nil {
+		t.Fatal(err)
+	}
+	signer, err := note.NewSigner(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := c.Sign(signer)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var forged bytes.Buffer
+	err = archive.Write(&forged, func(yield func(eventlog.Record, error) bool) {
+		for _, rec := range records {
+			if !yield(rec, nil) {
+				return
+			}
+		}
+	}, c, raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	path, data := filepath.Join(t.TempDir(), "forged.archive"), filepath.Join(t.TempDir(), "forged")
+	if err := os.WriteFile(path, forged.Bytes(), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	got := wattbook(t, "log", "import", path, "--key", folder(m.data).publicKey(), "--data", data)
+	if got.code != exitFinding || !strings.Contains(got.errors, "it is not signed with the key "+v.Name()) {
+		t.Errorf("import of a forged log: exit %d\n%s%s", got.code, got.out, got.errors)
+	}
+	if _, err := os.Stat(data); err == nil {
+		t.Error("something is kept of an import that was refused")
+	}
+	got = wattbook(t, "log", "import", path, "--data", data)
+	if got.code != exitOK || !strings.Contains(got.out, "the signature of "+v.Name()+" was not checked") {
+		t.Fatalf("import without a key: exit %d\n%s%s", got.code, got.out, got.errors)
+	}
+	// Whoever kept the checkpoints finds out, and from where on.
+	if err := os.CopyFS(folder(data).checkpoints(), os.DirFS(folder(m.data).checkpoints())); err != nil {
+		t.Fatal(err)
+	}
+	got = wattbook(t, "verify", "--key", folder(m.data).publicKey(), "--data", data)
+	want := fmt.Sprintf("DAMAGED  positions %d to %d: an event is not what it was; it contradicts the checkpoint of %d events", sizes[1], sizes[2]-1, sizes[2])
+	if got.code != exitFinding || !strings.Contains(got.out, want) {
+		t.Errorf("verify of another history: exit %d, want %q\n%s%s", got.code, want, got.out, got.errors)
+	}
 }
 
 // witness is one as C2SP tlog-witness describes it.

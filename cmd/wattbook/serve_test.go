@@ -164,6 +164,7 @@ func TestVerbsRunInsideTheService(t *testing.T) {
 		{[]string{"import", "prices", "prices.csv", "--step", "1s"}, exitOK, "1 on record already"},
 		{[]string{"checkpoint"}, exitOK, "— wattbook/"},
 		{[]string{"verify"}, exitOK, "checkpoints agree"},
+		{[]string{"backup", "--to", "saved"}, exitOK, "backed up to saved: "},
 		{[]string{"prove", "--event", "00000000-0000-0000-0000-000000000000", "-o", "x.proof"}, exitFinding, "is not in the log"},
 		{[]string{"invoice", "run", "--period", "2020-01"}, exitFinding, "no meter was in service in it"},
 		{[]string{"explain"}, exitUsage, "--at is missing"},

@@ -79,18 +79,11 @@ func cosignedBy(signed []proof.Signed, witnesses []note.Verifier) error {
 
 // verifyLog compares the log with checkpoints.
 func (p *program) verifyLog(ctx context.Context, l *logFolder, signed []proof.Signed) error {
-	checkpoints := make([]proof.Checkpoint, len(signed))
-	for i, s := range signed {
-		checkpoints[i] = s.Checkpoint
-	}
 	began := time.Now()
 	bar := newProgress(p.stderr, "verifying")
-	found, err := proof.Verify(ctx, l.log, l.log, checkpoints, func(done, total int64) {
+	found, err := l.verify(ctx, signed, func(done, total int64) {
 		bar.show(done, total, fmt.Sprintf("%s of %s events", thousands(done), thousands(total)))
 	})
-	if err == nil {
-		err = l.log.VerifyIndexes(ctx)
-	}
 	bar.done()
 	var damage *proof.Damage
 	var corrupt *eventlog.CorruptError
@@ -113,6 +106,19 @@ func (p *program) verifyLog(ctx context.Context, l *logFolder, signed []proof.Si
 		fmt.Fprintf(p.stdout, "the last %s events are under no checkpoint yet: make one with wattbook checkpoint\n", thousands(found.Events-last))
 	}
 	return nil
+}
+
+// verify compares the log with itself, its indexes and checkpoints.
+func (l *logFolder) verify(ctx context.Context, signed []proof.Signed, progress func(done, total int64)) (proof.Verified, error) {
+	checkpoints := make([]proof.Checkpoint, len(signed))
+	for i, s := range signed {
+		checkpoints[i] = s.Checkpoint
+	}
+	found, err := proof.Verify(ctx, l.log, l.log, checkpoints, progress)
+	if err == nil {
+		err = l.log.VerifyIndexes(ctx)
+	}
+	return found, err
 }
 
 // damaged reports that a log is not what it was.
