@@ -59,8 +59,12 @@ func backup(ctx context.Context, p *program, args []string) error {
 	}
 	return p.withLog(ctx, func(l *logFolder) error {
 		return inNewFolder(p.path(to), func(made folder) error {
-			// The log first: the replies that its events name are on disk
-			// before the events.
+			// The checkpoints first: the log's copy may be longer than what they
+			// are of, and not shorter. Then the log: the replies that its events
+			// name are on disk before the events.
+			if err := copyTree(made.checkpoints(), l.folder.checkpoints()); err != nil {
+				return err
+			}
 			if err := l.log.Backup(made.log()); err != nil {
 				return err
 			}
@@ -68,6 +72,9 @@ func backup(ctx context.Context, p *program, args []string) error {
 				return err
 			}
 			for _, part := range l.folder.kept() {
+				if part == l.folder.checkpoints() {
+					continue
+				}
 				if err := copyTree(filepath.Join(string(made), filepath.Base(part)), part); err != nil {
 					return err
 				}

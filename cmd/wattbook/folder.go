@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
+	"golang.org/x/mod/sumdb/tlog"
+
 	"wattbook/domain"
+	"wattbook/domain/eventlog"
 	"wattbook/ingest/pebblelog"
 	"wattbook/projections"
 	"wattbook/projections/facts"
@@ -29,10 +31,14 @@ func (f folder) site() string      { return filepath.Join(string(f), "site.yaml"
 // holdsBook reports a folder that holds no book: a mistyped name must not make
 // a new one.
 func (f folder) holdsBook() error {
-	if _, err := os.Stat(f.log()); err != nil {
-		return fmt.Errorf("%s holds no book; make one with wattbook demo or wattbook serve, or name another folder with --data", f)
+	there, err := pebblelog.Exists(f.log())
+	if err != nil || there {
+		return err
 	}
-	return nil
+	if sizes, err := f.checkpointSizes(); err == nil && len(sizes) > 0 {
+		return &eventlog.CorruptError{Place: f.log(), Err: fmt.Errorf("it holds no log, and %d events were signed; restore a backup", sizes[len(sizes)-1])}
+	}
+	return fmt.Errorf("%s holds no book; make one with wattbook demo or wattbook serve, or name another folder with --data", f)
 }
 
 // logFolder is an open data folder: its log, without anything folded from it.
@@ -74,6 +80,43 @@ func (l *logFolder) sign(extensions ...string) error {
 	return err
 }
 
+// asSigned reports a log that is not the one that was signed last, grown.
+func (l *logFolder) asSigned() error {
+	sizes, err := l.folder.checkpointSizes()
+	if err != nil || len(sizes) == 0 {
+		return err
+	}
+	key, err := l.folder.verifier()
+	if err != nil {
+		return err
+	}
+	last, err := l.folder.readCheckpoint(sizes[len(sizes)-1], key)
+	if err != nil {
+		return err
+	}
+	head, _, err := l.log.Tree()
+	if err != nil {
+		return err
+	}
+	if last.Size > int64(head) {
+		return &eventlog.CorruptError{
+			Place: fmt.Sprintf("position %d", head),
+			Err:   fmt.Errorf("the log ends there, and %s is of %d events; restore a backup", l.folder.checkpoint(last.Size), last.Size),
+		}
+	}
+	root, err := tlog.TreeHash(last.Size, l.log)
+	if err != nil {
+		return err
+	}
+	if root != last.Root {
+		return &eventlog.CorruptError{
+			Place: fmt.Sprintf("the first %d events", last.Size),
+			Err:   fmt.Errorf("they are not those that %s was signed over; run wattbook verify", l.folder.checkpoint(last.Size)),
+		}
+	}
+	return nil
+}
+
 // book is an open data folder: its log, and what is known from it.
 type book struct {
 	*logFolder
@@ -89,7 +132,11 @@ func openBook(ctx context.Context, s settings, now func() domain.Instant, logger
 		return nil, err
 	}
 	b := &book{logFolder: l, facts: facts.New(), now: now, logger: logger}
-	if err := b.refresh(ctx); err != nil {
+	err = b.asSigned()
+	if err == nil {
+		err = b.refresh(ctx)
+	}
+	if err != nil {
 		return nil, errors.Join(err, b.close())
 	}
 	return b, nil

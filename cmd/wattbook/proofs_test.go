@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -180,6 +181,26 @@ func (m month) copies(t *testing.T) {
 		}
 	}
 	m.rewritten(t, file)
+	m.emptied(t, restored)
+}
+
+// emptied takes the log away and leaves what was signed of it: no verb takes
+// that for a book without events.
+func (m month) emptied(t *testing.T, data string) {
+	if err := os.RemoveAll(folder(data).log()); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"replay"}, {"verify"}, {"invoice", "run", "--period", "2026-10"}} {
+		if got := wattbook(t, append(args, "--data", data)...); got.code != exitFinding || !strings.Contains(got.errors, "it holds no log, and") {
+			t.Errorf("wattbook %s without its log: exit %d\n%s%s", strings.Join(args, " "), got.code, got.out, got.errors)
+		}
+	}
+	e, err := openEngine(t.Context(), settings{Data: data}, systemClock, slog.New(slog.DiscardHandler)) // as serve does, in the empty folder
+	if err == nil {
+		t.Error("a new log begins where another was signed", e.close())
+	} else if !strings.Contains(err.Error(), "the log ends there, and") {
+		t.Error(err)
+	}
 }
 
 // rewritten tells another history: one payload is changed, and the tree over

@@ -32,6 +32,9 @@ func replay(ctx context.Context, p *program, args []string) error {
 		return err
 	}
 	return p.withLog(ctx, func(l *logFolder) error {
+		if err := l.asSigned(); err != nil {
+			return err
+		}
 		bar := newProgress(p.stderr, "replaying")
 		report, err := audit.Run(ctx, l.log, audit.Options{
 			Render: func(inv domain.Invoice, f *facts.Facts) ([]settlement.Document, error) { return render(f)(inv) },

@@ -350,8 +350,8 @@ func (l *Log) commitGroups(groups <-chan *group) {
 //
 // A crash before apply leaves the log as it was. A crash inside it leaves
 // either all of the group or nothing: Pebble's log holds the batch as one
-// record. A crash after it loses nothing, and whoever was not answered finds
-// the events by their ids.
+// record. A crash after it loses nothing: the file END may say less than is
+// there, and whoever was not answered finds the events by their ids.
 func (l *Log) commit(g *group) {
 	if g.batch == nil {
 		return // refused as a whole
@@ -374,6 +374,10 @@ func (l *Log) commit(g *group) {
 			}
 		}
 		return
+	}
+	if err := l.ended.write(g.head); err != nil && !l.ended.failed {
+		l.ended.failed = true // the events are durable all the same
+		l.cfg.Logger.Warn("log: how far it has come cannot be noted: a lost end would not be noticed", "dir", l.cfg.Dir, "err", err)
 	}
 	l.mu.Lock()
 	l.tail.add(g.records)

@@ -22,7 +22,12 @@ func (l *Log) Backup(dir string) error {
 		return err
 	}
 	defer l.end()
-	if err := l.db.Checkpoint(dir, pebble.WithFlushedWAL()); err != nil {
+	head := domain.Position(l.head.Load())
+	err := l.db.Checkpoint(dir, pebble.WithFlushedWAL())
+	if err == nil {
+		err = writeEnd(l.cfg.FS, dir, head)
+	}
+	if err != nil {
 		return fmt.Errorf("back up log %s to %s: %w", l.cfg.Dir, dir, err)
 	}
 	return nil
@@ -37,7 +42,10 @@ func Restore(ctx context.Context, cfg Config, records iter.Seq2[eventlog.Record,
 	if err != nil {
 		return 0, root, err
 	}
-	defer func() { err = errors.Join(err, l.db.Close(), l.lock.Close()) }()
+	defer func() { err = errors.Join(err, l.closeDB()) }()
+	if l.readOnly {
+		return 0, root, fmt.Errorf("restore log %s: %w", cfg.Dir, ErrReadOnly)
+	}
 	if n := l.head.Load(); n > 0 {
 		return 0, root, fmt.Errorf("restore log %s: it holds %d events already", cfg.Dir, n)
 	}
@@ -73,7 +81,10 @@ func (l *Log) restore(ctx context.Context, records iter.Seq2[eventlog.Record, er
 		}
 	}
 	l.head.Store(uint64(l.writer.next))
-	return l.db.Flush()
+	if err := l.db.Flush(); err != nil {
+		return err
+	}
+	return l.ended.write(l.writer.next)
 }
 
 func (l *Log) restoreGroup(records []eventlog.Record) error {

@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -234,87 +232,4 @@ func TestADiskThatFailsIsNeverBelieved(t *testing.T) {
 			}
 		})
 	}
-}
-
-// TestDamageIsReported changes single bytes of the stored files. Either the
-// change is harmless, which equal contents prove, or opening or reading says
-// that the log is damaged, and where.
-func TestDamageIsReported(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	t.Logf("seed %d", seed)
-	rng := rand.New(rand.NewPCG(seed, 2))
-	dir := t.TempDir()
-	log := open(t, dir)
-	for i := range 300 {
-		if _, err := log.Append(t.Context(), eventlog.Write{Stream: "things-1", Expect: eventlog.Any, Events: []eventlog.Draft{event(fmt.Sprint(i), 700)}}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := log.Close(); err != nil {
-		t.Fatal(err)
-	}
-	log = open(t, dir) // replays the write-ahead log into a table
-	want, err := contents(t, log)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := log.Close(); err != nil {
-		t.Fatal(err)
-	}
-	reported, harmless := 0, 0
-	for i := range 61 {
-		copied := filepath.Join(t.TempDir(), "log")
-		if err := os.CopyFS(copied, os.DirFS(dir)); err != nil {
-			t.Fatal(err)
-		}
-		path := "an unharmed copy" // the first shows that copying does no harm
-		if i > 0 {
-			path = damage(t, rng, copied)
-		}
-		log, err := openOn(t, vfs.Default, copied)
-		if err != nil {
-			reported++
-			continue
-		}
-		got, err := contents(t, log)
-		switch {
-		case err != nil:
-			var corrupt *eventlog.CorruptError
-			if !errors.As(err, &corrupt) || corrupt.Place == "" {
-				t.Errorf("%s: damage is reported as %v", path, err)
-			}
-			reported++
-		case fmt.Sprint(got) != fmt.Sprint(want):
-			t.Errorf("%s: the log silently reads otherwise", path)
-		default:
-			harmless++
-		}
-		if err := log.Close(); err != nil {
-			t.Logf("close: %v", err)
-		}
-	}
-	t.Logf("%d changes were reported, %d harmless", reported, harmless)
-	if harmless < 1 || reported < 10 {
-		t.Errorf("only %d of 60 changes were reported: the test does not reach the data", reported)
-	}
-}
-
-// damage changes one byte of one file and returns where.
-func damage(t *testing.T, rng *rand.Rand, dir string) string {
-	t.Helper()
-	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
-	if err != nil || len(tables) == 0 {
-		t.Fatalf("no tables in %s: %v", dir, err)
-	}
-	path := tables[rng.IntN(len(tables))]
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	i := rng.IntN(len(raw))
-	raw[i] ^= byte(1 + rng.IntN(255))
-	if err := os.WriteFile(path, raw, 0o644); err != nil {
-		t.Fatal(err)
-	}
-	return fmt.Sprintf("%s byte %d", filepath.Base(path), i)
 }

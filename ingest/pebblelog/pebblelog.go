@@ -22,6 +22,8 @@
 //	                                Merkle tree (package proof), 32 bytes each; the last chunk may be short
 //	'm' "format"                  → "wattbook log 2"
 //
+// Beside the database, the file END says how far the log has come.
+//
 // All keys of an append are in one batch with those of every append that
 // shares its group commit, so they are durable together or not at all.
 //
@@ -74,6 +76,9 @@ var (
 	ErrReadOnly = errors.New("the disk is read-only")
 )
 
+// errFormat means that the folder holds something else.
+var errFormat = errors.New("unknown format")
+
 // Config says how a log is opened.
 type Config struct {
 	Dir     string                // folder of the database; created if absent
@@ -98,6 +103,7 @@ type Log struct {
 	readOnly bool
 	head     atomic.Uint64 // positions below it are durable
 	chunks   chunkCache
+	ended    *endMark // nil: read-only
 
 	mu      sync.Mutex
 	grown   chan struct{} // closed and replaced when the head moves
@@ -155,27 +161,85 @@ func open(cfg Config) (*Log, error) {
 		cfg: cfg, lock: lock, readOnly: readOnly,
 		queue:   make(chan *request, queueAppends),
 		closing: make(chan struct{}), stopped: make(chan struct{}), loaded: make(chan struct{}), grown: make(chan struct{}),
-		writer: writer{revisions: map[eventlog.Stream]eventlog.Revision{}, tree: new(proof.Tree)},
+		writer: newWriter(),
 	}
 	l.idle = sync.NewCond(&l.mu)
 	cache := pebble.NewCache(cacheBytes)
 	defer cache.Unref()
-	if l.db, err = pebble.Open(cfg.Dir, l.options(cache)); err == nil {
-		if err = l.recover(); err != nil {
-			err = errors.Join(err, l.db.Close())
-		}
-	}
-	if err != nil {
-		err = errors.Join(err, lock.Close())
-		if pebble.IsCorruptionError(err) {
-			err = &eventlog.CorruptError{Place: cfg.Dir, Err: err}
-		}
-		return nil, fmt.Errorf("open log %s: %w", cfg.Dir, err)
+	if err := l.openDB(cache); err != nil {
+		return nil, fmt.Errorf("open log %s: %w", cfg.Dir, errors.Join(err, lock.Close()))
 	}
 	if readOnly {
 		l.fail(ErrReadOnly)
 	}
 	return l, nil
+}
+
+// openDB opens the database, finds the end of the log in it, and checks that
+// the log had not come further.
+func (l *Log) openDB(cache *pebble.Cache) error {
+	fs, dir := l.cfg.FS, l.cfg.Dir
+	there, err := exists(fs, dir)
+	if err != nil {
+		return err
+	}
+	if !there && l.readOnly {
+		return fmt.Errorf("the folder holds no log yet, and %w", ErrReadOnly)
+	}
+	was, slot, err := readEnd(fs, dir)
+	if err != nil {
+		return err
+	}
+	options := l.options(cache)
+	options.ErrorIfNotExists = there
+	if there && was > 0 && !l.readOnly {
+		// Opening for writing lets go of what Pebble takes for torn: look first.
+		options.ReadOnly = true
+		if err := errors.Join(l.openAt(options, was), l.closeLook()); err != nil {
+			return err
+		}
+		options.ReadOnly = false
+	}
+	if err := l.openAt(options, was); err != nil {
+		return errors.Join(err, l.closeLook())
+	}
+	if !l.readOnly {
+		if l.ended, err = openEnd(fs, dir, slot); err != nil {
+			return errors.Join(err, l.db.Close())
+		}
+	}
+	return nil
+}
+
+// openAt opens the database and finds its end, which must not be before was.
+func (l *Log) openAt(options *pebble.Options, was domain.Position) (err error) {
+	if l.db, err = pebble.Open(l.cfg.Dir, options); err != nil {
+		return l.damage("cannot be opened", err)
+	}
+	if err := l.recover(options.ReadOnly); err != nil {
+		return l.damage("its end cannot be read", err)
+	}
+	if is := domain.Position(l.head.Load()); was > is {
+		return lost(l.cfg.Dir, was, is)
+	}
+	return nil
+}
+
+// closeLook closes the database, if it could be opened, and forgets what was
+// read of it.
+func (l *Log) closeLook() error {
+	if l.db == nil {
+		return nil
+	}
+	err := l.db.Close()
+	l.db = nil
+	l.head.Store(0)
+	l.writer = newWriter()
+	return err
+}
+
+func newWriter() writer {
+	return writer{revisions: map[eventlog.Stream]eventlog.Revision{}, tree: new(proof.Tree)}
 }
 
 // unlocked is a file system whose files cannot be locked, since they cannot be
@@ -199,11 +263,11 @@ func (l *Log) options(cache *pebble.Cache) *pebble.Options {
 		Logger:                      logger{l.cfg.Logger},
 		EventListener: &pebble.EventListener{
 			BackgroundError: func(err error) {
-				l.cfg.Logger.Error("log: background work failed", "dir", l.cfg.Dir, "err", err)
+				l.cfg.Logger.Error("log: background work failed", "dir", l.cfg.Dir, "err", plain(err, l.cfg.Dir))
 				l.fail(err)
 			},
 			DataCorruption: func(info pebble.DataCorruptionInfo) {
-				l.cfg.Logger.Error("log: stored bytes are damaged", "path", info.Path, "err", info.Details)
+				l.cfg.Logger.Error("log: stored bytes are damaged", "path", info.Path, "err", plain(info.Details, l.cfg.Dir))
 			},
 		},
 	}
@@ -217,26 +281,26 @@ func (l *Log) options(cache *pebble.Cache) *pebble.Options {
 
 // recover reads where the log ends. A crash leaves a prefix of the groups
 // that were committed, so the last block says all there is to know.
-func (l *Log) recover() error {
+func (l *Log) recover(readOnly bool) error {
 	value, closer, err := l.db.Get([]byte("mformat"))
 	switch {
 	case errors.Is(err, pebble.ErrNotFound):
 		if it, err := l.db.NewIter(nil); err != nil {
 			return err
 		} else if found := it.First(); found || it.Error() != nil {
-			return errors.Join(errors.New("the folder holds a database that is not a wattbook log"), it.Error(), it.Close())
+			return errors.Join(fmt.Errorf("%w: the folder holds a database that is not a wattbook log", errFormat), it.Error(), it.Close())
 		} else if err := it.Close(); err != nil {
 			return err
 		}
-		if l.readOnly {
-			return fmt.Errorf("the folder holds no log yet, and %w", ErrReadOnly)
+		if readOnly {
+			return nil
 		}
 		return l.db.Set([]byte("mformat"), []byte(format), pebble.Sync)
 	case err != nil:
 		return err
 	}
 	if string(value) != format {
-		err = fmt.Errorf("the log is of format %.40q; this version reads %q", value, format)
+		err = fmt.Errorf("%w: the log is of format %.40q; this version reads %q", errFormat, value, format)
 	}
 	if err := errors.Join(err, closer.Close()); err != nil {
 		return err
@@ -344,15 +408,23 @@ func (l *Log) Close() (err error) {
 		if broken != nil && !l.readOnly {
 			// Pebble's commit pipeline holds locks that nobody will release:
 			// closing it would hang. What was acknowledged is on disk.
-			err = l.lock.Close()
+			err = errors.Join(l.ended.close(), l.lock.Close())
 			return
 		}
-		err = errors.Join(l.db.Close(), l.lock.Close())
+		err = l.closeDB()
 		if err != nil {
 			err = fmt.Errorf("close log %s: %w", l.cfg.Dir, err)
 		}
 	})
 	return err
+}
+
+func (l *Log) closeDB() error {
+	err := l.db.Close()
+	if l.ended != nil {
+		err = errors.Join(err, l.ended.close())
+	}
+	return errors.Join(err, l.lock.Close())
 }
 
 // Wait implements [eventlog.Log].

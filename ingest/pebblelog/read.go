@@ -307,14 +307,6 @@ func (l *Log) Head(context.Context) (domain.Position, error) {
 	}
 }
 
-// damage turns what Pebble says of stored bytes into a *CorruptError.
-func (l *Log) damage(place string, err error) error {
-	if pebble.IsCorruptionError(err) || errors.Is(err, pebble.ErrNotFound) {
-		return &eventlog.CorruptError{Place: place, Err: err}
-	}
-	return fmt.Errorf("read %s: %w", place, err)
-}
-
 func missing(p domain.Position) error {
 	return &eventlog.CorruptError{Place: placeOf(eventKey(p)), Err: errors.New("the event is missing")}
 }

@@ -22,7 +22,14 @@ func (r Report) Print(out io.Writer) error {
 		fmt.Fprintf(&b, "  %-16s %9d %9d  %s\n", k.Name, k.Checked, k.Different, k.Digest)
 	}
 	fmt.Fprintf(&b, "  %-16s %9s %9s  %s\n\n", "all", "", "", r.Digest)
-	if len(r.Differences) == 0 {
+	checked := int64(0)
+	for _, k := range r.Kinds {
+		checked += k.Checked
+	}
+	switch {
+	case checked == 0:
+		b.WriteString("There is no conclusion on record yet: nothing was compared.\n")
+	case len(r.Differences) == 0:
 		b.WriteString("All of them come out as they are on record.\n")
 	}
 	for i, d := range r.Differences {
