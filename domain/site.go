@@ -19,7 +19,8 @@ const (
 func Uses() []Use { return []Use{UseMining, UseAI, UseOverhead} }
 
 // SiteRegistered records a site and the rules of its dispatch. A later one
-// for the same site replaces the terms from its position on.
+// for the same site replaces the terms from From on or, without it, from its
+// recording on; what is over keeps those that held then. Step never changes.
 type SiteRegistered struct {
 	Site         SiteID   `json:"site"`
 	Name         string   `json:"name"`
@@ -33,6 +34,7 @@ type SiteRegistered struct {
 	LossPortion Decimal      `json:"loss_portion"`
 	Pool        PoolTerms    `json:"pool"`
 	Dispatch    DispatchRule `json:"dispatch"`
+	From        Instant      `json:"from,omitzero"` // when these terms begin to hold; means nothing in a site's first registration
 }
 
 // PoolTerms are the terms on which a site's mining is paid.

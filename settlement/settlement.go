@@ -48,6 +48,9 @@ type Settler struct {
 	Now   func() domain.Instant
 	// Render makes the documents of an invoice: the same bytes every time.
 	Render func(domain.Invoice) ([]Document, error)
+	// Partial allows a period that begins before the site's book does: what
+	// was before is not in it.
+	Partial bool
 }
 
 // Refresh folds what the log holds beyond the facts.
@@ -57,8 +60,9 @@ func (s *Settler) Refresh(ctx context.Context) error {
 }
 
 // Close closes a site's billing period in the site's zone. It is an error that
-// wraps [ErrIncomplete] while a meter has an interval without a reading, or the
-// period is not over. A period that is closed already is returned as it is.
+// wraps [ErrIncomplete] while a meter has an interval without a reading, the
+// period is not over, or it begins before the book does. A period that is
+// closed already is returned as it is.
 func (s *Settler) Close(ctx context.Context, site domain.SiteID, period domain.Period) (domain.PeriodClosed, error) {
 	if err := s.Refresh(ctx); err != nil {
 		return domain.PeriodClosed{}, err
@@ -70,15 +74,8 @@ func (s *Settler) Close(ctx context.Context, site domain.SiteID, period domain.P
 	if err != nil {
 		return domain.PeriodClosed{}, err
 	}
-	if c.Missing > 0 {
-		return c, fmt.Errorf("close %s of %s: %w: %d readings are missing, first %s; import them (wattbook import readings) or wait for the meter",
-			period, site, ErrIncomplete, c.Missing, gaps[0])
-	}
-	if meters := slices.ContainsFunc(s.Facts.Devices(site), isMeter); meters && c.Metered+c.Estimated == 0 {
-		return c, fmt.Errorf("close %s of %s: %w: no meter was in service in it", period, site, ErrIncomplete)
-	}
-	if reached := s.Facts.Reached(site); reached < c.Interval.End {
-		return c, fmt.Errorf("close %s of %s: %w: it ends at %s, and what is known reaches to %s", period, site, ErrIncomplete, c.Interval.End, reached)
+	if err := s.whole(site, c, gaps); err != nil {
+		return c, fmt.Errorf("close %s of %s: %w: %w", period, site, ErrIncomplete, err)
 	}
 	stream := eventlog.Stream("period-" + string(site))
 	if err := s.append(ctx, stream, c, string(site), period.String()); err != nil {
@@ -86,6 +83,22 @@ func (s *Settler) Close(ctx context.Context, site domain.SiteID, period domain.P
 	}
 	c, _ = s.Facts.Closed(site, period)
 	return c, nil
+}
+
+// whole reports why a period is not all there.
+func (s *Settler) whole(site domain.SiteID, c domain.PeriodClosed, gaps []Gap) error {
+	begins, meters := s.Facts.Begins(site)
+	switch reached := s.Facts.Reached(site); {
+	case c.Missing > 0:
+		return fmt.Errorf("%d readings are missing, first %s; import them (wattbook import readings) or wait for the meter", c.Missing, gaps[0])
+	case meters && c.Metered+c.Estimated == 0:
+		return errors.New("no meter was in service in it")
+	case meters && begins > c.Interval.Start && !s.Partial:
+		return fmt.Errorf("it begins at %s, and the book of the site begins at %s; import what was before, or say --partial to close it without that", c.Interval.Start, begins)
+	case reached < c.Interval.End:
+		return fmt.Errorf("it ends at %s, and what is known reaches to %s", c.Interval.End, reached)
+	}
+	return nil
 }
 
 func isMeter(d domain.DeviceRegistered) bool { return d.Kind == domain.KindMeter }
@@ -166,24 +179,9 @@ func (s *Settler) Issue(ctx context.Context, site domain.SiteID, period domain.P
 	if _, ok := s.Facts.Closed(site, period); !ok {
 		return nil, fmt.Errorf("issue invoices of %s for %s: %w", site, period, ErrNotClosed)
 	}
-	contracts := s.Facts.Contracts(site)
-	if only != "" {
-		if !slices.Contains(contracts, only) {
-			return nil, fmt.Errorf("issue invoices of %s: contract %s is not known; known are %v", site, only, contracts)
-		}
-		contracts = []domain.ContractID{only}
-	}
-	// All are drawn at one position before the first is issued, so that they
-	// know the same, and an error leaves nothing half done.
-	drafts := make([]domain.Invoice, len(contracts))
-	for i, id := range contracts {
-		if _, ok := s.Facts.Invoice(id, period); ok {
-			continue
-		}
-		var err error
-		if drafts[i], err = rating.Draft(s.Facts, id, period); err != nil {
-			return nil, fmt.Errorf("issue invoices of %s for %s: %w", site, period, err)
-		}
+	contracts, drafts, err := s.Drafts(site, period, only)
+	if err != nil {
+		return nil, err
 	}
 	var all []Issued
 	for i, id := range contracts {
@@ -196,6 +194,31 @@ func (s *Settler) Issue(ctx context.Context, site domain.SiteID, period domain.P
 		}
 	}
 	return all, nil
+}
+
+// Drafts draws the invoices of a site's contracts for a period, or of the one
+// contract that is named, from the facts as they are, and records nothing. All
+// are drawn at one position, so that they know the same; a contract whose
+// invoice is on record has a zero draft. It is an error if one cannot be drawn.
+func (s *Settler) Drafts(site domain.SiteID, period domain.Period, only domain.ContractID) ([]domain.ContractID, []domain.Invoice, error) {
+	contracts := s.Facts.Contracts(site)
+	if only != "" {
+		if !slices.Contains(contracts, only) {
+			return nil, nil, fmt.Errorf("issue invoices of %s: contract %s is not known; known are %v", site, only, contracts)
+		}
+		contracts = []domain.ContractID{only}
+	}
+	drafts := make([]domain.Invoice, len(contracts))
+	for i, id := range contracts {
+		if _, ok := s.Facts.Invoice(id, period); ok {
+			continue
+		}
+		var err error
+		if drafts[i], err = rating.Draft(s.Facts, id, period); err != nil {
+			return nil, nil, fmt.Errorf("issue invoices of %s for %s: %w", site, period, err)
+		}
+	}
+	return contracts, drafts, nil
 }
 
 // issue gives a draft its number and records it. The number is the next place

@@ -55,6 +55,7 @@ func answer(p *logscript.Player, question []string) (string, error) {
 		if err != nil {
 			return "", err
 		}
+		s.Partial = len(question) > 2 && question[2] == "partial"
 		c, err := s.Close(ctx, p.Site(), period)
 		if err != nil {
 			return "", told(err)

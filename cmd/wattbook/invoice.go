@@ -13,7 +13,7 @@ import (
 
 func invoiceVerb() verb {
 	return verb{
-		name: "invoice", args: "run --period YYYY-MM [--site SITE] [--contract ID] | show NUMBER",
+		name: "invoice", args: "run --period YYYY-MM [--site SITE] [--contract ID] [--partial] | show NUMBER",
 		summary: "issue a period's invoices, or show one",
 		help: `
 run closes the site's period, if every meter is complete, and issues one invoice
@@ -28,9 +28,11 @@ Example: wattbook invoice run --period 2026-10`,
 
 func invoice(ctx context.Context, p *program, args []string) error {
 	var period, site, contract string
+	var partial bool
 	p.flags.StringVar(&period, "period", "", "`month` to bill, such as 2026-10")
 	p.flags.StringVar(&site, "site", "", "`site`; needed if the log holds several")
 	p.flags.StringVar(&contract, "contract", "", "only this `contract`")
+	p.flags.BoolVar(&partial, "partial", false, "close a month that begins before the site's book does, without what was before")
 	rest, err := p.parse(args, 1, 2)
 	if err != nil {
 		return err
@@ -41,20 +43,25 @@ func invoice(ctx context.Context, p *program, args []string) error {
 		if err != nil {
 			return usagef("--period: %v", err)
 		}
-		return p.withBook(ctx, func(b *book) error { return invoiceRun(ctx, p, b, site, month, domain.ContractID(contract)) })
+		return p.withBook(ctx, func(b *book) error { return invoiceRun(ctx, p, b, site, month, domain.ContractID(contract), partial) })
 	case rest[0] == "show" && len(rest) == 2:
 		return p.withBook(ctx, func(b *book) error { return invoiceShow(p, b, rest[1]) })
 	}
 	return usagef("want run, or show and a number")
 }
 
-func invoiceRun(ctx context.Context, p *program, b *book, site string, period domain.Period, only domain.ContractID) error {
+func invoiceRun(ctx context.Context, p *program, b *book, site string, period domain.Period, only domain.ContractID, partial bool) error {
 	reg, err := b.siteNamed(site)
 	if err != nil {
 		return err
 	}
-	s := &settlement.Settler{Log: b.log, Facts: b.facts, Now: b.now, Render: render(b.facts)}
+	s := &settlement.Settler{Log: b.log, Facts: b.facts, Now: b.now, Render: render(b.facts), Partial: partial}
 	_, before := b.facts.Closed(reg.Site, period)
+	if !before { // a period that cannot be billed stays open
+		if _, _, err := s.Drafts(reg.Site, period, only); err != nil {
+			return err
+		}
+	}
 	closed, err := s.Close(ctx, reg.Site, period)
 	if err != nil {
 		return err
@@ -85,9 +92,23 @@ func invoiceRun(ctx context.Context, p *program, b *book, site string, period do
 		fmt.Fprintf(p.stdout, "%s  %-30s %16s %s  %s; %s/%s.pdf\n", i.Invoice.Number, i.Invoice.Buyer.Name, group(i.Invoice.Total.Amount()), i.Invoice.Total.Currency, what, b.folder.invoices(), i.Invoice.Number)
 	}
 	if len(issued) == 0 {
-		fmt.Fprintf(p.stdout, "no contract of %s was in force in %s\n", reg.Site, period)
+		fmt.Fprintln(p.stdout, nothing(b.facts, reg.Site, closed, only))
 	}
 	return nil
+}
+
+// nothing says why a closed period has no invoice.
+func nothing(f *facts.Facts, site domain.SiteID, closed domain.PeriodClosed, only domain.ContractID) string {
+	var inForce []string
+	for _, id := range f.Contracts(site) {
+		if len(f.InForce(id, closed.Interval)) > 0 && (only == "" || id == only) {
+			inForce = append(inForce, string(id))
+		}
+	}
+	if len(inForce) == 0 {
+		return fmt.Sprintf("no contract of %s was in force in %s", site, closed.Period)
+	}
+	return fmt.Sprintf("nothing to bill in %s: %s came to nothing", closed.Period, strings.Join(inForce, ", "))
 }
 
 func issuedReport(issued []settlement.Issued) any {

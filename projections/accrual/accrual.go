@@ -38,7 +38,6 @@ type Contract struct {
 	domain.ContractSigned
 	force domain.Interval // when the version is in force
 	facts *facts.Facts
-	site  domain.SiteRegistered
 	zone  *time.Location
 	gpus  func(domain.Interval) iter.Seq[facts.Allocation] // of the customer
 }
@@ -85,11 +84,10 @@ func newContract(f *facts.Facts, term facts.Term, gpus func(domain.Interval) ite
 	if err != nil {
 		return nil, fmt.Errorf("contract %s: %w", term.Contract, err)
 	}
-	site, ok := f.Site(term.Site)
-	if !ok {
+	if f.Table(term.Site) == nil {
 		return nil, fmt.Errorf("contract %s: site %s is not registered", term.Contract, term.Site)
 	}
-	return &Contract{ContractSigned: term.ContractSigned, force: term.Interval, facts: f, site: site, zone: zone, gpus: gpus}, nil
+	return &Contract{ContractSigned: term.ContractSigned, force: term.Interval, facts: f, zone: zone, gpus: gpus}, nil
 }
 
 // Period returns the billing period that an instant is in.
@@ -209,7 +207,8 @@ func (c *Contract) passThrough(p Part) Part {
 	if estimated != 0 {
 		p.Estimated = quantity(estimated)
 	}
-	price, ok := c.facts.PowerPriceIn(c.site.Node, c.Currency, slot)
+	site, _ := c.facts.SiteAt(c.Site, slot.Start)
+	price, ok := c.facts.PowerPriceIn(site.Node, c.Currency, slot)
 	if ok && known {
 		perKilowattHour := price.Add(p.Charge.Adder).Shift(-3)
 		p.Amount = times(p.Quantity, perKilowattHour)

@@ -28,7 +28,7 @@ const (
 // stand in. What AI loads earn is what the contracts earned over the energy of
 // all of them.
 func Inputs(f *facts.Facts, id domain.SiteID, interval domain.Interval) (domain.AllocationInputs, error) {
-	site, ok := f.Site(id)
+	site, ok := f.SiteAt(id, interval.Start)
 	table := f.Table(id)
 	if !ok || table == nil {
 		return domain.AllocationInputs{}, fmt.Errorf("decide for %s: the site is not registered", id)

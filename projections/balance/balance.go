@@ -29,6 +29,8 @@ type Row struct {
 	// Residual is what remains: measurement errors, and loads without a meter.
 	// It means nothing unless the row is Closed.
 	Residual domain.Energy
+
+	metered bool // the site has sub-meters, in service or not
 }
 
 // Branch is a sub-meter in one interval.
@@ -42,7 +44,7 @@ type Branch struct {
 // Closed reports whether every meter of the row is known, so that the
 // residual is one of energy and not of knowledge.
 func (r Row) Closed() bool {
-	if r.State == facts.Unknown {
+	if r.State == facts.Unknown || len(r.Branches) == 0 && r.metered {
 		return false
 	}
 	for _, b := range r.Branches {
@@ -64,8 +66,12 @@ func (r Row) Estimated() bool {
 }
 
 // Use returns what the branches of a use counted together, and how well the
-// worst of them is known.
+// worst of them is known. A use without a branch in service took nothing, if
+// there are branches at all: before the first one, nothing is known.
 func (r Row) Use(u domain.Use) (sum domain.Energy, state facts.State) {
+	if len(r.Branches) == 0 && r.metered {
+		return 0, facts.Unknown
+	}
 	state = facts.Metered
 	for _, b := range r.Branches {
 		if b.Use == u {
@@ -80,24 +86,27 @@ func (r Row) Use(u domain.Use) (sum domain.Energy, state facts.State) {
 // nothing for a site that is not registered.
 func Rows(f *facts.Facts, id domain.SiteID, iv domain.Interval) iter.Seq[Row] {
 	return func(yield func(Row) bool) {
-		site, ok := f.Site(id)
 		table := f.Table(id)
-		if !ok || table == nil {
+		if table == nil {
 			return
 		}
-		var branches []branch
-		for _, d := range f.Under(id, site.RevenueMeter) {
-			if since, _ := f.Since(id, d.Device); d.Kind == domain.KindMeter {
-				branches = append(branches, branch{d, since})
-			}
-		}
+		m := maker{facts: f, table: table, id: id}
 		first, end := table.Slots(iv)
 		for s := first; s < end; s++ {
-			if !yield(row(table, site, branches, s)) {
+			if !yield(m.row(s)) {
 				return
 			}
 		}
 	}
+}
+
+// maker makes rows; it remembers what changes seldom.
+type maker struct {
+	facts    *facts.Facts
+	table    *facts.Table
+	id       domain.SiteID
+	meter    domain.DeviceID // whose branches these are
+	branches []branch
 }
 
 // branch is a sub-meter, with when it went into service.
@@ -106,15 +115,30 @@ type branch struct {
 	since domain.Instant
 }
 
-func row(table *facts.Table, site domain.SiteRegistered, branches []branch, s facts.Slot) Row {
-	r := Row{Interval: table.Interval(s)}
-	r.Revenue, r.State = table.Energy(site.RevenueMeter, s)
-	for _, d := range branches {
+// under keeps the sub-meters right under a revenue meter.
+func (m *maker) under(meter domain.DeviceID) {
+	m.meter, m.branches = meter, nil
+	for _, d := range m.facts.Under(m.id, meter) {
+		if since, _ := m.facts.Since(m.id, d.Device); d.Kind == domain.KindMeter {
+			m.branches = append(m.branches, branch{d, since})
+		}
+	}
+}
+
+func (m *maker) row(s facts.Slot) Row {
+	r := Row{Interval: m.table.Interval(s)}
+	site, _ := m.facts.SiteAt(m.id, r.Interval.Start)
+	if site.RevenueMeter != m.meter {
+		m.under(site.RevenueMeter)
+	}
+	r.metered = len(m.branches) > 0
+	r.Revenue, r.State = m.table.Energy(site.RevenueMeter, s)
+	for _, d := range m.branches {
 		if r.Interval.Start < d.since {
 			continue // not there yet, which is not the same as silent
 		}
 		b := Branch{Meter: d.Device, Use: d.Use}
-		b.Energy, b.State = table.Energy(d.Device, s)
+		b.Energy, b.State = m.table.Energy(d.Device, s)
 		r.Metered += b.Energy
 		r.Branches = append(r.Branches, b)
 	}

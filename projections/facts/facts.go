@@ -27,6 +27,7 @@ type Facts struct {
 	Recorded domain.Instant  // when the event before it was recorded
 
 	sites      map[domain.SiteID]*Table
+	terms      map[domain.SiteID][]siteTerms       // by when they hold
 	since      map[domain.DeviceKey]domain.Instant // recording of a device's first registration
 	power      map[market]*prices
 	currency   map[domain.NodeID]domain.Currency // of a node's first price
@@ -67,6 +68,7 @@ type Stated struct {
 func New() *Facts {
 	return &Facts{
 		sites:      map[domain.SiteID]*Table{},
+		terms:      map[domain.SiteID][]siteTerms{},
 		since:      map[domain.DeviceKey]domain.Instant{},
 		power:      map[market]*prices{},
 		currency:   map[domain.NodeID]domain.Currency{},
@@ -84,11 +86,12 @@ func (f *Facts) Apply(rec domain.Recorded) error {
 	if rec.Position != f.Next {
 		return fmt.Errorf("event at position %d is out of turn, want %d", rec.Position, f.Next)
 	}
-	f.Registry.Apply(rec.Event)
 	var err error
+	if e, ok := rec.Event.(domain.SiteRegistered); ok {
+		rec.Event, err = f.site(e, rec)
+	}
+	f.Registry.Apply(rec.Event)
 	switch e := rec.Event.(type) {
-	case domain.SiteRegistered:
-		err = f.site(e, rec.Position)
 	case domain.DeviceRegistered:
 		f.device(e, rec)
 	case domain.ReadingsRecorded:
@@ -115,23 +118,6 @@ func (f *Facts) Apply(rec domain.Recorded) error {
 // they say is not known. Who recomputes one figure from a few events that are
 // proved to be in a log needs no more of it.
 func (f *Facts) Skip(to domain.Position) { f.Next = max(f.Next, to) }
-
-func (f *Facts) site(e domain.SiteRegistered, p domain.Position) error {
-	t, ok := f.sites[e.Site]
-	switch {
-	case e.Step <= 0:
-		return fmt.Errorf("site %s has a step of %s", e.Site, e.Step)
-	case ok && t.Step != e.Step:
-		return fmt.Errorf("site %s changes its step from %s to %s", e.Site, t.Step, e.Step)
-	case !ok:
-		t = newTable(e.Step)
-		f.sites[e.Site] = t
-		for _, d := range f.Devices(e.Site) { // registered before their site
-			t.place(d, p)
-		}
-	}
-	return nil
-}
 
 func (f *Facts) device(e domain.DeviceRegistered, rec domain.Recorded) {
 	k := domain.DeviceKey{Site: e.Site, Device: e.Device}

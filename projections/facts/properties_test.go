@@ -208,7 +208,6 @@ func TestEventsThatNoFoldCanUseAreErrors(t *testing.T) {
 		events []domain.Event
 	}{
 		{"a site without a step", "site s has a step of 0s", []domain.Event{domain.SiteRegistered{Site: "s"}}},
-		{"a site that changes its step", "site s changes its step from 5m0s to 1m0s", []domain.Event{site, domain.SiteRegistered{Site: "s", Step: domain.Minute}}},
 		{"readings of a site that is not registered", "readings of site s, which is not registered", []domain.Event{domain.ReadingsRecorded{Site: "s"}}},
 		{
 			"a reading off the grid", "row 0: reading of m: interval [2026-10-14T12:00:00Z, 2026-10-14T13:00:00.000001Z) is not aligned to 5m0s",
@@ -232,6 +231,24 @@ func TestEventsThatNoFoldCanUseAreErrors(t *testing.T) {
 			t.Errorf("got %v", err)
 		}
 	})
+}
+
+// TestAnotherStepIsAFinding registers a site again with another metering
+// interval: everything that was recorded stays readable.
+func TestAnotherStepIsAFinding(t *testing.T) {
+	f := facts.New()
+	for i, e := range []domain.Event{domain.SiteRegistered{Site: "s", Step: 5 * domain.Minute}, domain.SiteRegistered{Site: "s", Name: "renamed", Step: domain.Minute}} {
+		if err := f.Apply(domain.Recorded{Position: domain.Position(i), Event: e}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	site, _ := f.Site("s")
+	if site.Step != 5*domain.Minute || site.Name != "renamed" || f.Table("s").Step != 5*domain.Minute {
+		t.Errorf("got %+v", site)
+	}
+	if all := f.Findings(); len(all) != 1 || all[0].What != "the metering interval of site s is 5m0s; 1m0s was registered" {
+		t.Errorf("findings: %+v", all)
+	}
 }
 
 func TestDevicesThatWereRegisteredBeforeTheirSiteHaveTheirPlace(t *testing.T) {

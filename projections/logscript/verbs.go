@@ -116,6 +116,9 @@ func (p *Player) playSite(w *words) error {
 			MinOff: r.duration(w.key("min-off", "0s")), Adder: r.decimal(w.key("adder", "0")), Reserve: r.power(w.key("reserve", "0W")),
 		},
 	}
+	if from := w.key("from", ""); from != "" {
+		e.From = r.instant(from)
+	}
 	return errors.Join(r.err, p.append("facts-script", e))
 }
 

@@ -61,12 +61,11 @@ type Work struct {
 // Rows yields the margin of each interval of a site in order.
 func Rows(f *facts.Facts, id domain.SiteID, iv domain.Interval) iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
-		site, ok := f.Site(id)
-		if !ok {
+		if f.Table(id) == nil {
 			yield(Row{}, fmt.Errorf("margins of %s: the site is not registered", id))
 			return
 		}
-		m := &maker{facts: f, site: site, table: f.Table(id)}
+		m := &maker{facts: f, id: id, table: f.Table(id)}
 		for _, d := range f.Devices(id) {
 			if d.Kind == domain.KindMiner {
 				m.miners++
@@ -93,13 +92,15 @@ func Rows(f *facts.Facts, id domain.SiteID, iv domain.Interval) iter.Seq2[Row, e
 // maker computes rows; it remembers what changes seldom.
 type maker struct {
 	facts  *facts.Facts
-	site   domain.SiteRegistered
+	id     domain.SiteID
+	site   domain.SiteRegistered // the terms that hold in the row
 	table  *facts.Table
 	miners int64
 	terms  []*accrual.Contract
 }
 
 func (m *maker) row(b balance.Row) Row {
+	m.site, _ = m.facts.SiteAt(m.id, b.Interval.Start)
 	r := Row{Interval: b.Interval, Estimated: b.Estimated()}
 	r.Mining.Energy, r.Mining.State = b.Use(domain.UseMining)
 	r.AI.Energy, r.AI.State = b.Use(domain.UseAI)

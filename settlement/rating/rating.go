@@ -235,7 +235,7 @@ func incomplete(f *facts.Facts, c *accrual.Contract, p accrual.Part, at domain.I
 			return fmt.Errorf("contract %s, charge %s: %w: meter %s has no reading for %s; import the reading, or wait for the meter", c.Contract, p.Charge.ID, ErrIncomplete, m, at)
 		}
 	}
-	site, _ := f.Site(c.Site)
+	site, _ := f.SiteAt(c.Site, at.Start)
 	return fmt.Errorf("contract %s, charge %s: %w: there is no price of power at %s in %s for %s; import it with: wattbook import prices",
 		c.Contract, p.Charge.ID, ErrIncomplete, site.Node, c.Currency, at)
 }

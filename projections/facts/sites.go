@@ -1,0 +1,68 @@
+package facts
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+
+	"wattbook/domain"
+)
+
+// siteTerms are a registration of a site, and from when on it holds.
+type siteTerms struct {
+	domain.SiteRegistered
+	from domain.Instant
+}
+
+// site books a registration. The first holds for all time, since a book may
+// be filled with history; a later one holds from when it says or, if it says
+// nothing, from its recording on, so that what is over keeps its terms. The
+// metering interval is for ever: readings are aligned to it.
+func (f *Facts) site(e domain.SiteRegistered, rec domain.Recorded) (domain.SiteRegistered, error) {
+	t, ok := f.sites[e.Site]
+	switch {
+	case ok && t.Step != e.Step:
+		f.contradict(e.Site, rec, domain.Origin{Observed: rec.RecordedAt}, fmt.Sprintf("the metering interval of site %s is %s; %s was registered", e.Site, t.Step, e.Step))
+		e.Step = t.Step
+	case e.Step <= 0:
+		return e, fmt.Errorf("site %s has a step of %s", e.Site, e.Step)
+	case !ok:
+		t = newTable(e.Step)
+		f.sites[e.Site] = t
+		for _, d := range f.Devices(e.Site) { // registered before their site
+			t.place(d, rec.Position)
+		}
+		f.terms[e.Site] = []siteTerms{{e, -forever}}
+		return e, nil
+	}
+	from := e.From
+	if from == 0 {
+		from = rec.RecordedAt
+	}
+	f.terms[e.Site] = insert(f.terms[e.Site], siteTerms{e, from}, func(s siteTerms) domain.Instant { return s.from })
+	return e, nil
+}
+
+// SiteAt returns the terms of a site that hold at an instant.
+func (f *Facts) SiteAt(id domain.SiteID, at domain.Instant) (domain.SiteRegistered, bool) {
+	all := f.terms[id]
+	i, _ := slices.BinarySearchFunc(all, at+1, func(s siteTerms, t domain.Instant) int { return cmp.Compare(s.from, t) })
+	if i == 0 {
+		return domain.SiteRegistered{}, false
+	}
+	return all[i-1].SiteRegistered, true
+}
+
+// Begins returns when the book of a site begins: where the first of its meters
+// went into service. It reports false for a site without meters.
+func (f *Facts) Begins(site domain.SiteID) (begins domain.Instant, ok bool) {
+	for _, d := range f.Devices(site) {
+		if d.Kind != domain.KindMeter {
+			continue
+		}
+		if since, _ := f.Since(site, d.Device); !ok || since < begins {
+			begins, ok = since, true
+		}
+	}
+	return begins, ok
+}
