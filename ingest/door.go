@@ -40,6 +40,7 @@ type Door struct {
 	registry domain.Registry
 	counters map[series]counter.State
 	booked   map[series]runs
+	silences map[series]runs   // the boundaries at which it did not answer, each as the step from there
 	facts    map[string]string // what is on record, by what it is about
 	lengths  map[eventlog.Stream]eventlog.Revision
 	polled   map[domain.SiteID]domain.Instant   // last boundary with readings
@@ -77,6 +78,7 @@ func OpenDoor(ctx context.Context, log eventlog.Log, evidence Evidence, logger *
 		log: log, evidence: evidence, logger: logger,
 		counters: map[series]counter.State{},
 		booked:   map[series]runs{},
+		silences: map[series]runs{},
 		facts:    map[string]string{},
 		lengths:  map[eventlog.Stream]eventlog.Revision{},
 		polled:   map[domain.SiteID]domain.Instant{},
@@ -113,7 +115,12 @@ func (d *Door) remember(e domain.Event) {
 				s.Recall(r)
 				d.counters[k] = s
 			}
-			if r.Mark.Books() && r.Mark != domain.MarkCorrected {
+			switch {
+			case r.Mark == domain.MarkSilent:
+				d.silences[k] = d.silences[k].add(d.from(batch.Site, r.Interval.Start))
+			case r.Mark == domain.MarkConflict:
+				d.facts[contradiction(batch.Site, r)] = ""
+			case r.Mark.Books() && r.Mark != domain.MarkCorrected:
 				d.booked[k] = d.booked[k].add(r.Interval)
 			}
 		}
@@ -131,6 +138,20 @@ func (d *Door) remember(e domain.Event) {
 			d.facts[id.about] = id.says
 		}
 	}
+}
+
+// from returns the step of the site that begins at a boundary.
+func (d *Door) from(id domain.SiteID, at domain.Instant) domain.Interval {
+	step := domain.Duration(1)
+	if site, ok := d.registry.Site(id); ok && site.Step > 0 {
+		step = site.Step
+	}
+	return domain.Interval{Start: at, End: at.Add(step)}
+}
+
+// contradiction is the key of a reading that contradicts the record.
+func contradiction(site domain.SiteID, r domain.Reading) string {
+	return conflict(fmt.Sprintf("reading %s %s %s %s", site, r.Device, r.Channel, r.Interval), fmt.Sprintf("%s %s", r.Value, r.Register))
 }
 
 // Polled returns the last boundary for which readings of the site are on
@@ -230,6 +251,7 @@ type plan struct {
 	events   []domain.Event
 	counters map[series]counter.State // moved by this round
 	said     map[string]string        // facts of this round
+	passed   map[series]domain.Int128 // registers on record for the round's boundary, once they are asked for
 }
 
 func (p *plan) add(stream eventlog.Stream, e domain.Event, about ...string) error {
@@ -257,6 +279,11 @@ func (p *plan) delivery(ctx context.Context, del Delivery, origin domain.Origin)
 	var rejected []Rejection
 	for _, s := range del.Samples {
 		reading, ok, err := p.sample(s)
+		if ok && reading.Mark == domain.MarkConflict {
+			if ok, err = p.contradicts(ctx, reading); err != nil {
+				return err
+			}
+		}
 		switch {
 		case err != nil:
 			rejected = append(rejected, Rejection{s.Device, err.Error()})
@@ -267,6 +294,10 @@ func (p *plan) delivery(ctx context.Context, del Delivery, origin domain.Origin)
 		}
 	}
 	for _, s := range del.Silent {
+		if k := (series{p.round.Site, s.Device, s.Channel}); p.door.silences[k].overlaps(p.door.from(p.round.Site, p.round.At)) {
+			p.report.Duplicates++
+			continue
+		}
 		p.door.logger.Warn("device is silent", "site", p.round.Site, "device", s.Device, "at", p.round.At, "reason", s.Reason)
 		batch.Readings = append(batch.Readings, domain.Reading{
 			Device: s.Device, Channel: s.Channel, Mark: domain.MarkSilent, Provenance: domain.ProvenanceEstimated,
@@ -378,7 +409,8 @@ func (p *plan) sample(s Sample) (domain.Reading, bool, error) {
 		same := before.At == p.round.At && before.Register == s.Register ||
 			before.Suspect && before.SuspectAt == p.round.At && before.SuspectOn == s.Register
 		reading.Interval, reading.Mark = domain.Interval{Start: p.round.At, End: p.round.At}, domain.MarkConflict
-		return reading, !same, nil
+		_, known := p.door.facts[contradiction(p.round.Site, reading)]
+		return reading, !same && !known, nil
 	}
 	if err != nil {
 		return reading, false, err
@@ -389,6 +421,19 @@ func (p *plan) sample(s Sample) (domain.Reading, bool, error) {
 	}
 	p.counters[k] = state
 	return reading, true, nil
+}
+
+// contradicts reports whether a register for a boundary that has been passed
+// is another one than is on record for it. That is found in the log.
+func (p *plan) contradicts(ctx context.Context, r domain.Reading) (bool, error) {
+	if p.passed == nil {
+		var err error
+		if p.passed, err = p.door.registersAt(ctx, p.round.Site, p.round.At); err != nil {
+			return false, err
+		}
+	}
+	was, ok := p.passed[series{p.round.Site, r.Device, r.Channel}]
+	return !ok || was != r.Register, nil
 }
 
 // conflict is the key under which a contradiction is known, so that the same

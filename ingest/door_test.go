@@ -172,6 +172,32 @@ func TestTheSameRoundAgainRecordsNothing(t *testing.T) {
 	}
 }
 
+// TestASilenceAndAContradictionAreRecordedOnce delivers a boundary again, after
+// a restart and with something new beside it.
+func TestASilenceAndAContradictionAreRecordedOnce(t *testing.T) {
+	b := newBench(t)
+	silent := meter(5_000_000)
+	silent.Silent = []ingest.Silence{{Device: "r1", Channel: domain.ChannelShares, Reason: "timeout"}}
+	b.record(t0, silent)
+	b.record(t0.Add(step), meter(5_010_000))
+	contradicts := meter(5_020_000)
+	b.record(t0, contradicts)
+	want := b.readings()
+	for range 2 {
+		b.reopen()
+		if r := b.record(t0, silent); r.Readings != 0 || r.Duplicates != 2 {
+			t.Errorf("the same round again: %s", r)
+		}
+		contradicts.Silent = silent.Silent
+		if r := b.record(t0, contradicts); r.Readings != 0 || r.Duplicates != 2 {
+			t.Errorf("the same contradiction again: %s", r)
+		}
+	}
+	if diff := cmp.Diff(want, b.readings()); diff != "" {
+		t.Errorf("readings (-want +got):\n%s", diff)
+	}
+}
+
 func TestAnotherRegisterForAPassedBoundaryIsAConflictOnRecord(t *testing.T) {
 	b := newBench(t)
 	b.record(t0, meter(5_000_000))

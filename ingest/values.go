@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"fmt"
+	"iter"
 
 	"wattbook/domain"
 	"wattbook/domain/wire"
@@ -62,6 +63,10 @@ func (p *plan) values(ctx context.Context, del Delivery) (rows []domain.Reading,
 				r.Mark = domain.MarkCorrected
 			default:
 				r.Mark = domain.MarkConflict
+				if _, known := p.door.facts[contradiction(p.round.Site, r)]; known {
+					p.report.Duplicates++
+					continue
+				}
 			}
 		}
 		rows = append(rows, r)
@@ -105,18 +110,10 @@ func (d *Door) lookUp(ctx context.Context, cells map[cell]domain.Int128) error {
 	if len(cells) == 0 {
 		return nil
 	}
-	for r, err := range d.log.ReadAll(ctx, 0) {
+	for batch, err := range d.batches(ctx) {
 		if err != nil {
-			return fmt.Errorf("look up old readings: %w", err)
+			return err
 		}
-		if r.Type != wire.ReadingsRecorded {
-			continue
-		}
-		rec, err := wire.Open(r)
-		if err != nil {
-			return fmt.Errorf("look up old readings: %w", err)
-		}
-		batch := rec.Event.(domain.ReadingsRecorded)
 		for _, row := range batch.Readings {
 			k := cell{series{batch.Site, row.Device, row.Channel}, row.Interval}
 			if _, ok := cells[k]; ok && row.Mark.Books() {
@@ -125,4 +122,49 @@ func (d *Door) lookUp(ctx context.Context, cells map[cell]domain.Int128) error {
 		}
 	}
 	return nil
+}
+
+// registersAt returns the registers that are on record for a boundary, by
+// reading the log once. Only a round that comes again after later ones needs
+// it.
+func (d *Door) registersAt(ctx context.Context, site domain.SiteID, at domain.Instant) (map[series]domain.Int128, error) {
+	registers := map[series]domain.Int128{}
+	for batch, err := range d.batches(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		if batch.Site != site || batch.At != at {
+			continue
+		}
+		for _, row := range batch.Readings {
+			switch row.Mark {
+			case domain.MarkSilent, domain.MarkConflict, domain.MarkDelivered, domain.MarkCorrected:
+			default:
+				registers[series{site, row.Device, row.Channel}] = row.Register
+			}
+		}
+	}
+	return registers, nil
+}
+
+// batches yields the batches of readings on record.
+func (d *Door) batches(ctx context.Context) iter.Seq2[domain.ReadingsRecorded, error] {
+	return func(yield func(domain.ReadingsRecorded, error) bool) {
+		for r, err := range d.log.ReadAll(ctx, 0) {
+			if err == nil && r.Type != wire.ReadingsRecorded {
+				continue
+			}
+			var rec domain.Recorded
+			if err == nil {
+				rec, err = wire.Open(r)
+			}
+			if err != nil {
+				yield(domain.ReadingsRecorded{}, fmt.Errorf("look up old readings: %w", err))
+				return
+			}
+			if !yield(rec.Event.(domain.ReadingsRecorded), nil) {
+				return
+			}
+		}
+	}
 }
