@@ -34,8 +34,8 @@ demo: build ## play a month at the sample site in demo-data/
 # gotestsum names and counts the tests that are skipped: those whose outside
 # peer is not installed.
 test: ## run the tests, with the race detector where no DuckDB is linked
-	go run $(GOTESTSUM) --format pkgname -- -race $(PURE)
-	go run $(GOTESTSUM) --format pkgname -- $(CGO)
+	go run $(GOTESTSUM) --format pkgname -- -timeout 25m -race $(PURE)
+	go run $(GOTESTSUM) --format pkgname -- -timeout 25m $(CGO)
 
 race: ## run all tests with the race detector, DuckDB included
 	go test -race ./...

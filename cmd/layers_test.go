@@ -35,7 +35,7 @@ func reserved() map[string][]string {
 	return map[string][]string{
 		"github.com/duckdb/":               {"queries/warehouse"},
 		"github.com/apache/arrow-go":       {"queries/warehouse"},
-		"github.com/cockroachdb/pebble":    {"ingest/pebblelog", "ingest/evidence"},
+		"github.com/cockroachdb/pebble":    {"ingest/pebblelog", "ingest/pebblelog/powercut", "ingest/evidence"},
 		"github.com/ThreeDotsLabs":         {"ingest/bus"},
 		"github.com/EventStore":            {"ingest/kurrentlog", "ingest/kurrentlog/server"},
 		"google.golang.org/grpc":           {"ingest/kurrentlog", "ingest/kurrentlog/server"},

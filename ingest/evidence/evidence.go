@@ -17,6 +17,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/bloom"
+	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/klauspost/compress/zstd"
 
 	"wattbook/domain"
@@ -44,7 +45,13 @@ type Store struct {
 
 // Open opens the store in dir, which is created if it does not exist.
 func Open(dir string, logger *slog.Logger) (*Store, error) {
+	return OpenOn(vfs.Default, dir, logger)
+}
+
+// OpenOn is [Open] on another file system than the disk's.
+func OpenOn(disk vfs.FS, dir string, logger *slog.Logger) (*Store, error) {
 	o := &pebble.Options{
+		FS:                 disk,
 		FormatMajorVersion: pebble.FormatWALSyncChunks,
 		Logger:             quiet{logger},
 		MemTableSize:       16 << 20,

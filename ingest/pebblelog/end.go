@@ -23,8 +23,8 @@ import (
 // It has two slots, 4 KiB apart, that are written in turn: "wattend1", the
 // head (8 bytes, big-endian), and the CRC-32C of both. A slot is written after
 // the events before that head are durable, so it is never ahead of them. It is
-// synced when the log is closed: after a power cut it may be behind, by what
-// the operating system had not written yet.
+// synced when the log is opened and closed: after a power cut it may be
+// behind, by what the operating system had not written yet.
 const endFile = "END"
 
 const (
@@ -90,6 +90,14 @@ func (e *endMark) write(head domain.Position) error {
 	b = binary.BigEndian.AppendUint32(b, endSum(b))
 	_, err := e.file.WriteAt(b, e.slot*slotStride)
 	return err
+}
+
+// catchUp notes, durably, where an opened log stands.
+func (e *endMark) catchUp(head domain.Position) error {
+	if err := e.write(head); err != nil {
+		return fmt.Errorf("note how far the log has come: %w", err)
+	}
+	return e.file.Sync()
 }
 
 func (e *endMark) close() error { return errors.Join(e.file.Sync(), e.file.Close()) }

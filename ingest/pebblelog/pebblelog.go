@@ -204,7 +204,11 @@ func (l *Log) openDB(cache *pebble.Cache) error {
 		return errors.Join(err, l.closeLook())
 	}
 	if !l.readOnly {
-		if l.ended, err = openEnd(fs, dir, slot); err != nil {
+		l.ended, err = openEnd(fs, dir, slot)
+		if is := domain.Position(l.head.Load()); err == nil && is > was {
+			err = l.ended.catchUp(is) // it was behind, after a power cut
+		}
+		if err != nil {
 			return errors.Join(err, l.db.Close())
 		}
 	}
