@@ -17,7 +17,7 @@ PACKAGES = $(shell go list ./...)
 CGO      = $(filter wattbook/queries/% wattbook/cmd/wattbook,$(PACKAGES))
 PURE     = $(filter-out $(CGO),$(PACKAGES))
 
-.PHONY: help build demo test race fuzz bench lint golden clean
+.PHONY: help build demo test race fuzz crash bench lint golden clean
 
 help: ## list the targets
 	@echo "The targets are:"
@@ -52,6 +52,11 @@ fuzz: ## run every fuzz target for FUZZTIME (20s)
 
 bench: ## run the benchmarks
 	go test -run '^$$' -bench . -benchmem ./...
+
+# A failure prints its seed, and the line that plays it again.
+crash: ## 10,000 simulated crashes, 200 kills and 100,000 changed bytes
+	WATTBOOK_CRASHES=10000 go test -timeout 4h -count 1 -v -run TestCrashes ./cmd/crash
+	WATTBOOK_KILLS=200 WATTBOOK_CHANGES=100000 go test -timeout 4h -count 1 -v -run 'TestKills|TestChangedBytes' ./ingest/pebblelog
 
 lint: ## gofumpt, go vet, staticcheck; the rules of the house are tests in cmd
 	@files=$$(go run $(GOFUMPT) -l $$(git ls-files --cached --others --exclude-standard '*.go')); \

@@ -149,17 +149,30 @@ func verdict(t *testing.T, disk vfs.FS, want answers, what string) (reported boo
 	return true
 }
 
+// fromEnvironment returns the seed of a test and how often it does what it
+// does.
+func fromEnvironment(t *testing.T, name string, otherwise int) (seed uint64, n int) {
+	t.Helper()
+	seed, n = uint64(time.Now().UnixNano()), otherwise
+	var err error
+	if s := os.Getenv("WATTBOOK_SEED"); s != "" {
+		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
+			t.Fatalf("WATTBOOK_SEED: %v", err)
+		}
+	}
+	if s := os.Getenv(name); s != "" {
+		if n, err = strconv.Atoi(s); err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+	}
+	return seed, n
+}
+
 // TestChangedBytesAreReported changes single bytes anywhere in a stored log.
 // Each change is either harmless, which equal answers to everything prove, or
 // it is reported. WATTBOOK_CHANGES says how many there are.
 func TestChangedBytesAreReported(t *testing.T) {
-	seed, changes := uint64(time.Now().UnixNano()), 300
-	if s := os.Getenv("WATTBOOK_SEED"); s != "" {
-		seed, _ = strconv.ParseUint(s, 10, 64)
-	}
-	if s := os.Getenv("WATTBOOK_CHANGES"); s != "" {
-		changes, _ = strconv.Atoi(s)
-	}
+	seed, changes := fromEnvironment(t, "WATTBOOK_CHANGES", 300)
 	t.Logf("%d changes; again with WATTBOOK_SEED=%d", changes, seed)
 	rng := rand.New(rand.NewPCG(seed, 2))
 	files, want := storedLog(t)
