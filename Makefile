@@ -50,7 +50,8 @@ fuzz: ## run every fuzz target for FUZZTIME (20s)
 	  done; \
 	done
 
-bench: ## run the benchmarks
+bench: ## the log beside other stores on one disk, then the benchmarks of the packages
+	cd ingest/pebblelog/bench && go run . -dir $(CURDIR)
 	go test -run '^$$' -bench . -benchmem ./...
 
 # A failure prints its seed, and the line that plays it again.

@@ -5,6 +5,7 @@ import (
 	"go/token"
 	"io/fs"
 	"maps"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -76,6 +77,9 @@ func sources(t *testing.T) []source {
 		if d.IsDir() {
 			if name := d.Name(); rel != "." && (strings.HasPrefix(name, ".") || name == "testdata" || name == "bin" || name == "demo-data") {
 				return filepath.SkipDir
+			}
+			if _, err := os.Stat(filepath.Join(p, "go.mod")); rel != "." && err == nil {
+				return filepath.SkipDir // a module of its own
 			}
 			return nil
 		}
