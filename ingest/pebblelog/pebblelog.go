@@ -23,6 +23,7 @@
 //	'm' "format"                  → "wattbook log 2"
 //
 // Beside the database, the file END says how far the log has come.
+// testdata/format.txt is an example, byte by byte, which is also a test.
 //
 // All keys of an append are in one batch with those of every append that
 // shares its group commit, so they are durable together or not at all.
