@@ -452,3 +452,28 @@ func TestDigestsAndDurationsInJSON(t *testing.T) {
 		}
 	}
 }
+
+func TestSitesThatNoBookCanBeKeptOf(t *testing.T) {
+	for want, s := range map[string]domain.SiteRegistered{
+		"site is empty":     {Step: domain.Minute},
+		"step 7m0s is no":   {Site: "cedar-bend", Step: 7 * domain.Minute},
+		"step 0s is no":     {Site: "cedar-bend"},
+		"step -5m0s is no":  {Site: "cedar-bend", Step: -5 * domain.Minute},
+		"step 500ms is no ": {Site: "cedar-bend", Step: 500 * domain.Millisecond},
+	} {
+		if err := s.Validate(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("want a complaint with %q, got %v", want, err)
+		}
+	}
+	if err := (domain.SiteRegistered{Site: "cedar-bend", Step: 5 * domain.Minute}).Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestCountries(t *testing.T) {
+	for code, ok := range map[string]bool{"US": true, "MX": true, "AX": true, "ZW": true, "us": false, "USA": false, "": false, "XX": false, "S ": false, " U": false} {
+		if err := domain.CheckCountry(code); (err == nil) != ok {
+			t.Errorf("%q: %v", code, err)
+		}
+	}
+}

@@ -37,6 +37,17 @@ type SiteRegistered struct {
 	From        Instant      `json:"from,omitzero"` // when these terms begin to hold; means nothing in a site's first registration
 }
 
+// Validate reports why no book could be kept of the site, or nil.
+func (s SiteRegistered) Validate() error {
+	if err := CheckID("site", s.Site); err != nil {
+		return err
+	}
+	if s.Step < Second || Day%s.Step != 0 {
+		return fmt.Errorf("site %s: step %s is no metering interval of 1s or more that divides a day", s.Site, s.Step)
+	}
+	return nil
+}
+
 // PoolTerms are the terms on which a site's mining is paid.
 type PoolTerms struct {
 	Pool    PoolID  `json:"pool"`

@@ -46,6 +46,7 @@ type Door struct {
 	polled   map[domain.SiteID]domain.Instant   // last boundary with readings
 	batched  map[eventlog.Stream]domain.Instant // likewise, by stream
 	position domain.Position                    // all before it is remembered; what is after it may be
+	told     telling
 }
 
 // Report counts what became of a round.
@@ -83,6 +84,7 @@ func OpenDoor(ctx context.Context, log eventlog.Log, evidence Evidence, logger *
 		lengths:  map[eventlog.Stream]eventlog.Revision{},
 		polled:   map[domain.SiteID]domain.Instant{},
 		batched:  map[eventlog.Stream]domain.Instant{},
+		told:     telling{silent: map[domain.DeviceKey]domain.Instant{}, refused: map[domain.SourceID][]string{}},
 	}
 	return d, d.catchUp(ctx)
 }
@@ -221,10 +223,13 @@ func (d *Door) record(ctx context.Context, round Round, kept keeping, report *Re
 	if err := kept.durable(); err != nil {
 		return fmt.Errorf("keep evidence of %s at %s: %w", round.Site, round.At, err)
 	}
-	if len(p.order) == 0 {
-		return nil
+	if len(p.order) > 0 {
+		if err := p.append(ctx); err != nil {
+			return err
+		}
 	}
-	return p.append(ctx)
+	d.told.round(d.logger, round, p.refused)
+	return nil
 }
 
 // Park records that a message which carried a round can never be recorded, and
@@ -252,6 +257,7 @@ type plan struct {
 	counters map[series]counter.State // moved by this round
 	said     map[string]string        // facts of this round
 	passed   map[series]domain.Int128 // registers on record for the round's boundary, once they are asked for
+	refused  []refusal                // observations of this round
 }
 
 func (p *plan) add(stream eventlog.Stream, e domain.Event, about ...string) error {
@@ -298,7 +304,6 @@ func (p *plan) delivery(ctx context.Context, del Delivery, origin domain.Origin)
 			p.report.Duplicates++
 			continue
 		}
-		p.door.logger.Warn("device is silent", "site", p.round.Site, "device", s.Device, "at", p.round.At, "reason", s.Reason)
 		batch.Readings = append(batch.Readings, domain.Reading{
 			Device: s.Device, Channel: s.Channel, Mark: domain.MarkSilent, Provenance: domain.ProvenanceEstimated,
 			Interval: domain.Interval{Start: p.round.At, End: p.round.At},
@@ -470,7 +475,7 @@ func (p *plan) fact(e domain.Event, origin domain.Origin, corrects bool) error {
 		case known == id.says:
 			kinds[i] = same
 			p.report.Duplicates++
-		case how == always || how == onRequest && corrects:
+		case how == always && !p.changesNature(e) || how == onRequest && corrects:
 			kinds[i] = restates
 		default:
 			kinds[i] = conflicts
@@ -522,7 +527,7 @@ func (p *plan) reject(origin domain.Origin, r Rejection) error {
 		return nil // two quantities of one device, refused for one reason
 	}
 	p.said[said] = ""
-	p.door.logger.Warn("observation is rejected", "site", p.round.Site, "source", origin.Source, "at", p.round.At, "reason", reason)
+	p.refused = append(p.refused, refusal{origin.Source, reason})
 	e := domain.ObservationRejected{Site: p.round.Site, At: p.round.At, Reason: reason, Origin: origin}
 	return p.add(stream2("rejection", p.round.Site), e, string(origin.Source), p.round.At.String(), reason)
 }

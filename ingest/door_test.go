@@ -66,6 +66,26 @@ func (b *bench) reopen() {
 	b.door = door
 }
 
+// told returns what the door says to the operator while something is done.
+func (b *bench) told(do func()) []string {
+	b.t.Helper()
+	var out bytes.Buffer
+	door, err := ingest.OpenDoor(context.Background(), b.log, b.kept, slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{
+		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if a.Key == slog.TimeKey || a.Key == slog.LevelKey || a.Key == "site" {
+				return slog.Attr{}
+			}
+			return a
+		},
+	})))
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	b.door = door
+	do()
+	return strings.Split(strings.TrimSpace(out.String()), "\n")
+}
+
 func (b *bench) record(at domain.Instant, ds ...ingest.Delivery) ingest.Report {
 	b.t.Helper()
 	r, err := b.door.Record(context.Background(), ingest.Round{Site: site, At: at, Deliveries: ds})
@@ -573,5 +593,80 @@ func TestReportsReadWell(t *testing.T) {
 	r := ingest.Report{Readings: 5, Facts: 1, Events: 3, Rejected: 1, Marks: map[domain.Mark]int{domain.MarkNormal: 3, domain.MarkGap: 1, domain.MarkSilent: 1}}
 	if got := r.String(); !strings.HasPrefix(got, "5 readings, 1 facts in 3 events, 1 gap, 1 silent") {
 		t.Error(got)
+	}
+}
+
+func TestTroubleIsToldWhenItBeginsAndWhenItEnds(t *testing.T) {
+	b := newBench(t)
+	silent := ingest.Delivery{Source: "meters", Silent: []ingest.Silence{{Device: "m1", Channel: domain.ChannelEnergyImport, Reason: "no answer"}}}
+	down := func(port int) ingest.Delivery {
+		return ingest.Delivery{Source: "prices", Rejected: []ingest.Rejection{{Reason: fmt.Sprintf("poll: port %d refused", port)}}}
+	}
+	got := b.told(func() {
+		b.record(t0.Add(1*step), meter(100), down(4001))
+		b.record(t0.Add(2*step), silent, down(4002))
+		b.record(t0.Add(3*step), silent, down(4003), ingest.Delivery{Source: "prices", Rejected: []ingest.Rejection{{Reason: "a float"}}})
+		b.record(t0.Add(4*step), meter(400), ingest.Delivery{Source: "prices"})
+		b.record(t0.Add(5*step), meter(500), ingest.Delivery{Source: "prices"})
+		b.record(t0.Add(6*step), silent)
+	})
+	want := []string{
+		`msg="observation is rejected" source=prices at=2026-10-01T00:05:00Z reason="poll: port 4001 refused"`,
+		`msg="device is silent" device=m1 at=2026-10-01T00:10:00Z reason="no answer"`,
+		`msg="observation is rejected" source=prices at=2026-10-01T00:15:00Z reason="a float"`,
+		`msg="device answers again" device=m1 at=2026-10-01T00:20:00Z silent_since=2026-10-01T00:10:00Z`,
+		`msg="source delivers again" source=prices at=2026-10-01T00:20:00Z`,
+		`msg="device is silent" device=m1 at=2026-10-01T00:30:00Z reason="no answer"`,
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	if n := len(events[domain.ObservationRejected](b)); n != 4 {
+		t.Errorf("%d rejections are on record, want 4", n)
+	}
+}
+
+// TestWhatASiteIsDoesNotChange offers registrations that would make what is on
+// record meaningless: they are conflicts, and everything else is restated.
+func TestWhatASiteIsDoesNotChange(t *testing.T) {
+	b := newBench(t)
+	b.record(t0.Add(step), meter(100))
+	register := func(e domain.Event) ingest.Report {
+		return b.record(t0.Add(2*step), ingest.Delivery{Source: "config", Facts: ingest.Facts{e}})
+	}
+	terms := domain.SiteRegistered{Site: site, Step: step, Currency: "USD", Node: "hb_south", RevenueMeter: "m1", Name: "Cedar Bend"}
+	if r := register(terms); r.Facts != 1 || r.Conflicts != 0 {
+		t.Errorf("another name: %s", r)
+	}
+	terms.Step = 10 * domain.Minute
+	for range 2 {
+		if r := register(terms); r.Facts != 0 || r.Conflicts != 1 {
+			t.Errorf("another step: %s", r)
+		}
+	}
+	if r := register(domain.DeviceRegistered{Site: site, Device: "m1", Kind: domain.KindGPU, Units: 1, RatedPower: domain.Kilowatt}); r.Conflicts != 1 {
+		t.Errorf("another kind: %s", r)
+	}
+	if r := register(domain.SiteRegistered{Site: site, Step: 7 * domain.Minute}); r.Rejected != 1 {
+		t.Errorf("a step that divides no day: %s", r)
+	}
+	// Twice in one delivery: the first counts.
+	r := b.record(t0.Add(2*step), ingest.Delivery{Source: "config", Facts: ingest.Facts{
+		domain.SiteRegistered{Site: "north", Step: step}, domain.SiteRegistered{Site: "north", Step: domain.Minute},
+	}})
+	if r.Facts != 1 || r.Conflicts != 1 {
+		t.Errorf("two steps at once: %s", r)
+	}
+	for _, e := range events[domain.SiteRegistered](b) {
+		if e.Step != step {
+			t.Errorf("site %s is registered with a step of %s", e.Site, e.Step)
+		}
+	}
+	if n := len(events[domain.FactConflicted](b)); n != 3 {
+		t.Errorf("%d conflicts are on record, want 3: step, kind, two at once", n)
+	}
+	b.reopen()
+	if r := b.record(t0.Add(2*step), meter(200)); r.Marks[domain.MarkNormal] != 1 {
+		t.Errorf("after it: %s", r)
 	}
 }

@@ -43,7 +43,7 @@ func describe(e domain.Event) (stream eventlog.Stream, ids []identity, how resta
 func about(e domain.Event, one func(about ...any) []identity) (eventlog.Stream, []identity, restated, error) {
 	switch e := e.(type) {
 	case domain.SiteRegistered:
-		return stream2("site", e.Site), one("site", e.Site), always, nil
+		return stream2("site", e.Site), one("site", e.Site), always, e.Validate()
 	case domain.DeviceRegistered:
 		return stream2("site", e.Site), one("device", e.Site, e.Device), always, e.Validate()
 	case domain.DeviceReplaced:
@@ -154,4 +154,29 @@ func withOrigin(e domain.Event, o domain.Origin) domain.Event {
 		return e
 	}
 	return e
+}
+
+// changesNature reports whether a registration changes what a site or a device
+// is, which the readings on record rest on: a later one may restate anything
+// else. It looks at what this round registers, and then at what is on record.
+func (p *plan) changesNature(e domain.Event) bool {
+	switch e := e.(type) {
+	case domain.SiteRegistered:
+		known, ok := p.door.registry.Site(e.Site)
+		for _, planned := range p.events {
+			if s, is := planned.(domain.SiteRegistered); is && s.Site == e.Site {
+				known, ok = s, true
+			}
+		}
+		return ok && known.Step != e.Step
+	case domain.DeviceRegistered:
+		known, ok := p.door.registry.Device(e.Site, e.Device)
+		for _, planned := range p.events {
+			if d, is := planned.(domain.DeviceRegistered); is && d.Site == e.Site && d.Device == e.Device {
+				known, ok = d, true
+			}
+		}
+		return ok && known.Kind != e.Kind
+	}
+	return false
 }
