@@ -116,7 +116,7 @@ type Source struct {
 	counts int // GPUs on the host, as last logged
 }
 
-var _ ingest.Source = (*Source)(nil)
+var _ ingest.Aligned = (*Source)(nil)
 
 // New returns the source. It calls nothing of the library yet.
 func New(c Config) (*Source, error) {
@@ -135,6 +135,10 @@ func (s *Source) Name() domain.SourceID { return s.config.Name }
 
 // Every implements [ingest.Source].
 func (s *Source) Every() domain.Duration { return s.config.Every }
+
+// Aligned implements [ingest.Aligned]: what is measured between two polls is
+// of the time that ends at the boundary.
+func (s *Source) Aligned() {}
 
 // Poll implements [ingest.Source]. It returns when all GPUs have answered or
 // ctx is done: a call that hangs in the driver cannot be stopped, and costs

@@ -53,7 +53,7 @@ type Source struct {
 	dialer net.Dialer
 }
 
-var _ ingest.Source = (*Source)(nil)
+var _ ingest.Aligned = (*Source)(nil)
 
 // New returns the source of a group of miners.
 func New(c Config) (*Source, error) {
@@ -123,6 +123,10 @@ func (s *Source) Name() domain.SourceID { return s.config.Name }
 
 // Every returns the time between polls.
 func (s *Source) Every() domain.Duration { return s.config.Every }
+
+// Aligned implements [ingest.Aligned]: what is measured between two polls is
+// of the time that ends at the boundary.
+func (s *Source) Aligned() {}
 
 // Poll asks every miner of the group. It is an error only if ctx was canceled,
 // or if at is no boundary of the group from 1970 to 9999; miners that are not
