@@ -1,20 +1,14 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"os"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/viper"
-	"go.yaml.in/yaml/v3"
 )
 
 // configError is a configuration that cannot be used.
@@ -28,6 +22,7 @@ func configf(format string, args ...any) error { return &configError{fmt.Errorf(
 // and defaults, in this order.
 type settings struct {
 	Data         string        // folder of the log, the evidence, the warehouse and the documents
+	Chosen       bool          // whether anybody said so
 	LogLevel     slog.Level    // of messages on standard error
 	PublishEvery time.Duration // how often serve publishes the warehouse
 	Settle       time.Duration // how long after a boundary serve polls for it
@@ -75,20 +70,33 @@ func (p *program) settings() (settings, error) {
 			return settings{}, configf("environment variable %s is not a setting; did you mean WATTBOOK_%s?", name, strings.ToUpper(nearest(strings.ToLower(key), known)))
 		}
 	}
+	chosen := false
 	if p.common.config != "" {
-		v.SetConfigFile(p.common.config)
+		in := readDocument(p.path(p.common.config), p.common.config)
+		if in.root.node != nil {
+			in.checkSettings()
+		}
+		if err := in.err(); err != nil {
+			return settings{}, err
+		}
+		v.SetConfigFile(p.path(p.common.config))
 		v.SetConfigType("yaml")
 		if err := v.ReadInConfig(); err != nil {
-			return settings{}, configf("configuration %s: %w", p.common.config, err)
+			return settings{}, configf("%s: %w", p.common.config, err)
+		}
+		if chosen = in.config.Data != ""; chosen && p.getenv("WATTBOOK_DATA") == "" {
+			v.Set("data", in.resolve(in.config.Data))
 		}
 	}
 	if p.common.data != "" {
-		v.Set("data", p.common.data)
+		v.Set("data", p.path(p.common.data))
 	}
 	if p.common.level != "" {
 		v.Set("log_level", p.common.level)
 	}
-	return readSettings(v)
+	s, err := readSettings(v)
+	s.Chosen = chosen || p.common.data != "" || p.getenv("WATTBOOK_DATA") != ""
+	return s, err
 }
 
 func readSettings(v *viper.Viper) (settings, error) {
@@ -96,101 +104,38 @@ func readSettings(v *viper.Viper) (settings, error) {
 	if s.Data == "" {
 		return s, configf("setting data is empty; name a folder")
 	}
-	if err := s.LogLevel.UnmarshalText([]byte(v.GetString("log_level"))); err != nil {
-		return s, configf("setting log_level is %q; want debug, info, warn or error", v.GetString("log_level"))
-	}
-	for name, d := range map[string]*time.Duration{"publish_every": &s.PublishEvery, "settle": &s.Settle, "timeout": &s.Timeout, "sign_every": &s.SignEvery} {
-		value, err := time.ParseDuration(v.GetString(name))
-		if err != nil || value < 0 {
-			return s, configf("setting %s is %q; want a duration such as 30s or 1m", name, v.GetString(name))
+	for _, name := range []string{"log_level", "publish_every", "settle", "timeout", "sign_every"} {
+		if wrong := s.set(name, v.GetString(name)); wrong != "" {
+			return s, configf("setting %s: %s", name, wrong)
 		}
-		*d = value
 	}
 	return s, nil
 }
 
-// readSite reads the site's description from a configuration file. Errors
-// name the file, the line and, for a key that is not known, the nearest one
-// that is.
-func readSite(path string) (siteConfig, error) {
-	var c siteConfig
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return c, configf("configuration: %w", err)
+// set reads a setting. It returns what is wrong with the text, if anything.
+func (s *settings) set(name, text string) string {
+	if name == "log_level" {
+		if err := s.LogLevel.UnmarshalText([]byte(text)); err != nil {
+			return fmt.Sprintf("%q is no level; want debug, info, warn or error", text)
+		}
+		return ""
 	}
-	var root yaml.Node
-	if err := yaml.Unmarshal(raw, &root); err != nil {
-		return c, configf("configuration %s: %w", path, err)
-	}
-	if len(root.Content) == 0 {
-		return c, configf("configuration %s is empty", path)
-	}
-	if err := checkKeys(path, root.Content[0], reflect.TypeOf(c)); err != nil {
-		return c, err
-	}
-	dec := yaml.NewDecoder(bytes.NewReader(raw))
-	if err := dec.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
-		return c, configf("configuration %s: %w", path, err)
-	}
-	return c, c.validate(path)
-}
-
-// checkKeys refuses keys that the type does not have, and keys that are given
-// twice.
-func checkKeys(path string, n *yaml.Node, t reflect.Type) error {
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
-	}
+	field := map[string]*time.Duration{"publish_every": &s.PublishEvery, "settle": &s.Settle, "timeout": &s.Timeout, "sign_every": &s.SignEvery}[name]
+	bounds := map[string][2]time.Duration{
+		"publish_every": {time.Second, 24 * time.Hour},
+		"settle":        {0, 10 * time.Minute},
+		"timeout":       {time.Millisecond, time.Hour},
+		"sign_every":    {time.Second, 30 * 24 * time.Hour},
+	}[name]
+	d, err := time.ParseDuration(text)
 	switch {
-	case n.Kind == yaml.SequenceNode && t.Kind() == reflect.Slice:
-		for _, c := range n.Content {
-			if err := checkKeys(path, c, t.Elem()); err != nil {
-				return err
-			}
-		}
-	case n.Kind == yaml.MappingNode && t.Kind() == reflect.Struct:
-		fields := fieldsOf(t)
-		known := make([]string, 0, len(fields))
-		for name := range fields {
-			known = append(known, name)
-		}
-		slices.Sort(known)
-		seen := map[string]bool{}
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			key := n.Content[i]
-			field, ok := fields[key.Value]
-			switch {
-			case !ok:
-				return configf("configuration %s:%d: there is no key %q here; did you mean %q?", path, key.Line, key.Value, nearest(key.Value, known))
-			case seen[key.Value]:
-				return configf("configuration %s:%d: key %q is given twice", path, key.Line, key.Value)
-			}
-			seen[key.Value] = true
-			if err := checkKeys(path, n.Content[i+1], field); err != nil {
-				return err
-			}
-		}
+	case err != nil:
+		return fmt.Sprintf("%q is no time; want a duration such as 30s or 1m", text)
+	case d < bounds[0] || d > bounds[1]:
+		return fmt.Sprintf("%s is not from %s to %s; want a duration such as %s", text, bounds[0], bounds[1], settingDefaults()[name])
 	}
-	return nil
-}
-
-// fieldsOf returns the types of a struct's fields by their YAML keys.
-func fieldsOf(t reflect.Type) map[string]reflect.Type {
-	fields := map[string]reflect.Type{}
-	for i := range t.NumField() {
-		f := t.Field(i)
-		name, options, _ := strings.Cut(f.Tag.Get("yaml"), ",")
-		if strings.Contains(options, "inline") {
-			for k, v := range fieldsOf(f.Type) {
-				fields[k] = v
-			}
-			continue
-		}
-		if name != "" && name != "-" {
-			fields[name] = f.Type
-		}
-	}
-	return fields
+	*field = d
+	return ""
 }
 
 // logger returns a logger on standard error.

@@ -204,17 +204,18 @@ func (v *play) prepare(ctx context.Context, logger *slog.Logger) error {
 		return err
 	}
 	path := v.engine.folder.site()
-	if err := os.WriteFile(path, []byte(v.world.Config(v.sacct, "mock")), 0o644); err != nil {
+	if err := os.WriteFile(path, []byte(v.world.Config(filepath.Base(v.sacct), "mock")), 0o644); err != nil {
 		return err
 	}
-	config, err := readSite(path)
-	if err != nil {
+	in := inspectSite(path, path)
+	if err := in.err(); err != nil {
 		return err
 	}
+	config := in.config
 	sources, err := builder{
 		config: config, now: v.world.Now, logger: logger, client: httpClient(), getenv: v.p.getenv,
 		gpus: func(_, host string) (nvml.Interface, error) { return v.world.NVML(host), nil },
-	}.sources()
+	}.sources(in)
 	if err != nil {
 		return err
 	}

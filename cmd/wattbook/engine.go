@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"wattbook/domain"
@@ -32,6 +33,8 @@ type engine struct {
 	ended     chan error
 	recorded  ingest.Report // sums over all rounds
 	deciding  chan error    // answered when the last decision is durable; nil if it is
+
+	failing atomic.Pointer[error] // why recording fails and is tried again; nil if it does not
 }
 
 // openEngine opens a data folder for writing. The collector has no sources
@@ -51,6 +54,7 @@ func openEngine(ctx context.Context, s settings, now func() domain.Instant, logg
 	broker := bus.InProcess(logger)
 	e.bus, err = bus.New(bus.Config{
 		Publisher: broker, Subscriber: broker, Topic: "rounds", Record: e.record, Park: e.door.Park, Logger: logger,
+		Retrying: func(err error) { e.failing.Store(&err) },
 	})
 	if err != nil {
 		return nil, errors.Join(err, e.evidence.Close(), b.close())
@@ -76,6 +80,7 @@ func (e *engine) record(ctx context.Context, round ingest.Round) error {
 	if err != nil {
 		return err
 	}
+	e.failing.Store(nil)
 	e.logger.Debug("recorded", "site", round.Site, "at", round.At, "report", r.String())
 	e.recorded.Add(r)
 	return nil
@@ -103,11 +108,41 @@ func (e *engine) publish(ctx context.Context, site domain.SiteID, d ingest.Deliv
 	if err := e.decided(); err != nil { // the order of the log does not depend on chance
 		return err
 	}
-	if err := e.bus.Publish(ctx, ingest.Round{Site: site, At: e.now().Floor(step), Deliveries: []ingest.Delivery{d}}); err != nil {
+	if err := e.send(ctx, ingest.Round{Site: site, At: e.now().Floor(step), Deliveries: []ingest.Delivery{d}}); err != nil {
 		return err
 	}
 	return e.refresh(ctx)
 }
+
+// send gives a round to the bus and returns when it is recorded. What fails is
+// tried again for as long as it takes; only when the context has ended is a
+// round given up that cannot be recorded now.
+func (e *engine) send(ctx context.Context, round ingest.Round) error {
+	done := make(chan error, 1)
+	go func() { done <- e.bus.Publish(ctx, round) }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+	}
+	t := time.NewTimer(lastAttempt)
+	defer t.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-t.C:
+	}
+	reason := errors.New("recording takes too long")
+	if failing := e.failing.Load(); failing != nil {
+		reason = *failing
+	}
+	return fmt.Errorf("interrupted: the round of %s at %s is not on record: %w; see to it (%s) and start again: what was announced is on disk, and what registers counted meanwhile is read from them",
+		round.Site, round.At, reason, e.folder)
+}
+
+// lastAttempt is how long a round may take to be recorded after the context
+// has ended.
+const lastAttempt = 3 * time.Second
 
 // tick polls for a boundary, records the round, and decides what runs in the
 // interval that begins there. When it returns, all of it is durable but a
@@ -118,7 +153,7 @@ func (e *engine) tick(ctx context.Context, at domain.Instant) (domain.Allocation
 	if err = errors.Join(err, e.decided()); err != nil {
 		return domain.AllocationDecided{}, err
 	}
-	if err := e.bus.Publish(ctx, round); err != nil {
+	if err := e.send(ctx, round); err != nil {
 		return domain.AllocationDecided{}, err
 	}
 	if err := e.refresh(ctx); err != nil {
@@ -178,11 +213,18 @@ func switches(d domain.AllocationDecided) bool {
 func (e *engine) close() error {
 	e.stop()
 	err := e.decided()
+	patience := 30 * time.Second
+	if e.failing.Load() != nil {
+		patience = time.Second // it will not end by itself
+	}
 	select {
 	case ended := <-e.ended:
 		err = errors.Join(err, ended)
-	case <-time.After(30 * time.Second):
-		err = errors.Join(err, errors.New("recording did not end within 30 s"))
+	case <-time.After(patience):
+		if e.failing.Load() != nil {
+			return err // the folder stays locked until the process ends: something may still write to it
+		}
+		err = errors.Join(err, fmt.Errorf("recording did not end within %s", patience))
 	}
 	return errors.Join(err, e.evidence.Close(), e.book.close())
 }

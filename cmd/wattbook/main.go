@@ -34,7 +34,7 @@ type verb struct {
 
 func verbs() []verb {
 	return []verb{
-		demoVerb(), serveVerb(), importVerb(), explainVerb(), invoiceVerb(), poolVerb(), sqlVerb(), replayVerb(), logVerb(),
+		demoVerb(), serveVerb(), checkVerb(), importVerb(), explainVerb(), invoiceVerb(), poolVerb(), sqlVerb(), replayVerb(), logVerb(),
 		checkpointVerb(), verifyVerb(), proveVerb(),
 		backupVerb(), restoreVerb(),
 	}
@@ -64,7 +64,7 @@ type common struct {
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	os.Exit(run(ctx, os.Args[1:], &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, environ: os.Environ}))
 }
 
@@ -113,6 +113,8 @@ func (p *program) report(err error) int {
 		return elsewhere.exit
 	case errors.Is(err, errFinding):
 		return exitFinding // the verb has said what it found
+	case errors.Is(err, errWrong):
+		return exitUsage // likewise
 	case errors.As(err, &usage):
 		fmt.Fprintf(p.stderr, "wattbook %s: %v\nusage: wattbook %s %s\n", p.verb.name, err, p.verb.name, p.verb.args)
 		return exitUsage
@@ -127,6 +129,9 @@ func (p *program) report(err error) int {
 
 // errFinding is returned by a verb that found something wrong and said so.
 var errFinding = errors.New("finding")
+
+// errWrong is returned by a verb that found a configuration wrong and said so.
+var errWrong = errors.New("wrong configuration")
 
 // usageError is a command line that cannot be understood.
 type usageError struct{ message string }

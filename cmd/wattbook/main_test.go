@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -95,57 +94,6 @@ func TestEveryVerbExplainsItself(t *testing.T) {
 			if got.code != exitOK || !strings.Contains(got.out, "Usage: wattbook "+v.name) || !strings.Contains(got.out, "Example: wattbook "+v.name) || !strings.Contains(got.out, "--json") {
 				t.Errorf("%v: exit %d\n%s%s", args, got.code, got.out, got.errors)
 			}
-		}
-	}
-}
-
-const goodSite = `
-site:
-  id: cedar-bend
-  zone: America/Chicago
-  step: 5m
-  currency: USD
-  node: hb_south
-  revenue_meter: m1
-  loss_portion: 0.012
-  dispatch: {limit_kw: 12000}
-devices:
-  - {id: m1, kind: meter, rated_kw: 14000}
-sources:
-  - {name: meters, type: modbus, every: 5m, meters: [{device: m1, address: "127.0.0.1:1", registers: sunspec, provenance: revenue-meter}]}
-`
-
-func TestConfigurationsThatAreWrong(t *testing.T) {
-	for _, c := range []struct{ change, to, want string }{
-		{"limit_kw", "limt_kw", `:10: there is no key "limt_kw" here; did you mean "limit_kw"?`},
-		{"devices:", "device:", `:11: there is no key "device" here; did you mean "devices"?`},
-		{"  step: 5m\n", "  step: 5m\n  step: 5m\n", "line 6: mapping key \"step\" already defined"},
-		{"step: 5m", "step: 7m", "does not divide a day"},
-		{"step: 5m", "step: often", `"often" is not a duration`},
-		{"America/Chicago", "Texas", `site.zone "Texas" is not an IANA time zone`},
-		{"USD", "USX", "use an ISO 4217 code"},
-		{"0.012", "1.2e-2", "written with an exponent"},
-		{"cedar-bend", "Cedar Bend", "use lower-case letters"},
-		{"revenue_meter: m1", "revenue_meter: m2", `"m2" is not one of the devices`},
-		{"rated_kw: 14000", "rated_kw: -1", "is negative"},
-		{", rated_kw: 14000", "", "a meter needs rated_power"},
-		{"kind: meter", "kind: metre", "want meter, miner or gpu"},
-		{"every: 5m", "every: 7m", "is not a multiple of the site's step"},
-		{"type: modbus", "type: modbs", `did you mean "modbus"?`},
-		{"registers: sunspec", "registers: sunspeck", "sunspeck"},
-		{"provenance: revenue-meter", "provenance: best", "best"},
-		{"site:", "site: [", "yaml"},
-	} {
-		if !strings.Contains(goodSite, c.change) {
-			t.Fatalf("%q is not in the configuration", c.change)
-		}
-		path := filepath.Join(t.TempDir(), "site.yaml")
-		if err := os.WriteFile(path, []byte(strings.Replace(goodSite, c.change, c.to, 1)), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		got := wattbook(t, "serve", "--config", path, "--data", filepath.Join(t.TempDir(), "d"))
-		if got.code != exitUsage || !strings.Contains(got.errors, c.want) {
-			t.Errorf("%q to %q: exit %d, %q; want exit %d and %q", c.change, c.to, got.code, got.errors, exitUsage, c.want)
 		}
 	}
 }

@@ -160,57 +160,6 @@ type sourceConfig struct {
 	} `yaml:"payees"`
 }
 
-// validate reports the first thing that makes the site unusable.
-func (c siteConfig) validate(path string) error {
-	fail := func(format string, args ...any) error {
-		return configf("configuration %s: %s", path, fmt.Sprintf(format, args...))
-	}
-	if err := domain.CheckID("site.id", c.Site.ID); err != nil {
-		return fail("%v", err)
-	}
-	if _, err := time.LoadLocation(c.Site.Zone); err != nil || c.Site.Zone == "" {
-		return fail("site.zone %q is not an IANA time zone such as America/Chicago", c.Site.Zone)
-	}
-	if c.Site.Step < domain.Second || domain.Day%c.Site.Step != 0 {
-		return fail("site.step %s does not divide a day; use 5m", c.Site.Step)
-	}
-	devices := map[domain.DeviceID]bool{}
-	for _, d := range c.Devices {
-		if devices[d.ID] {
-			return fail("device %s is described twice", d.ID)
-		}
-		devices[d.ID] = true
-	}
-	if !devices[c.Site.RevenueMeter] {
-		return fail("site.revenue_meter %q is not one of the devices", c.Site.RevenueMeter)
-	}
-	for _, d := range c.Devices {
-		if d.Under == "" && d.ID != c.Site.RevenueMeter {
-			return fail("device %s: under is missing; name the meter upstream of it", d.ID)
-		}
-		if d.Under != "" && !devices[d.Under] {
-			return fail("device %s: under names %q, which is not one of the devices", d.ID, d.Under)
-		}
-	}
-	names := map[domain.SourceID]bool{}
-	for _, s := range c.Sources {
-		if err := domain.CheckID("source name", s.Name); err != nil {
-			return fail("%v", err)
-		}
-		if names[s.Name] {
-			return fail("source %s is described twice", s.Name)
-		}
-		names[s.Name] = true
-		if s.Every <= 0 || s.Every%c.Site.Step != 0 {
-			return fail("source %s: every %s is not a multiple of the site's step %s", s.Name, s.Every, c.Site.Step)
-		}
-	}
-	if _, err := c.events(); err != nil {
-		return fail("%v", err)
-	}
-	return nil
-}
-
 // events returns the events that register the site, its devices and its
 // contracts.
 func (c siteConfig) events() ([]domain.Event, error) {
@@ -244,9 +193,6 @@ func (c siteConfig) events() ([]domain.Event, error) {
 	}
 	for _, k := range c.Contracts {
 		e := k.event(s.ID)
-		if _, err := time.LoadLocation(e.Zone); err != nil || e.Zone == "" {
-			return nil, fmt.Errorf("contract %s: zone %q is not an IANA time zone", e.Contract, e.Zone)
-		}
 		if err := e.Validate(); err != nil {
 			return nil, err
 		}
@@ -322,17 +268,19 @@ type builder struct {
 	gpus func(library, host string) (nvml.Interface, error)
 }
 
-// sources makes all sources, in the order of the file.
-func (b builder) sources() ([]ingest.Source, error) {
+// sources makes all sources, in the order of the file, and notes those that
+// cannot be made.
+func (b builder) sources(in *inspection) ([]ingest.Source, error) {
 	var all []ingest.Source
-	for _, c := range b.config.Sources {
-		s, err := b.source(c)
+	for i, p := range in.root.at("sources").items() {
+		s, err := b.source(b.config.Sources[i])
 		if err != nil {
-			return nil, configf("source %s: %w", c.Name, err)
+			p.failf("%v", err)
+			continue
 		}
 		all = append(all, s)
 	}
-	return all, nil
+	return all, in.err()
 }
 
 func (b builder) source(c sourceConfig) (ingest.Source, error) {
@@ -358,7 +306,9 @@ func (b builder) source(c sourceConfig) (ingest.Source, error) {
 	case "foundry":
 		key := c.Key
 		if c.KeyEnv != "" {
-			key = b.getenv(c.KeyEnv)
+			if key = b.getenv(c.KeyEnv); key == "" {
+				return nil, fmt.Errorf("the environment variable %s is empty; set it to the pool's key", c.KeyEnv)
+			}
 		}
 		return pool.NewFoundry(pool.FoundryConfig{
 			Name: c.Name, Every: c.Every, URL: c.URL, Subaccount: c.Subaccount, Key: pool.Key(key), Pool: b.config.Site.Pool.ID,
@@ -371,7 +321,7 @@ func (b builder) source(c sourceConfig) (ingest.Source, error) {
 		}
 		return pool.NewWallet(pool.WalletConfig{Name: c.Name, Every: c.Every, URL: c.URL, Lookback: c.Lookback, Key: pool.Key(c.Key), Payees: payees, Client: b.client, Now: b.now, Logger: b.logger})
 	}
-	return nil, fmt.Errorf("type %q is not known; did you mean %q?", c.Type, nearest(c.Type, []string{
+	return nil, fmt.Errorf("type %q is no type of source; did you mean %q?", c.Type, nearest(c.Type, []string{
 		"modbus", "cgminer", "nvml", "interval-file", "sacct", "power-prices", "bitcoin-prices", "blocks", "foundry", "wallet-csv",
 	}))
 }
@@ -396,9 +346,12 @@ func (b builder) meters(c sourceConfig) (ingest.Source, error) {
 	return meter.New(config)
 }
 
+// isFile reports whether a register map is named by its file.
+func isFile(registers string) bool { return strings.ContainsAny(registers, "./") }
+
 // registerMap reads a map by name, or from a file.
 func registerMap(name string) (meter.Map, error) {
-	if !strings.ContainsAny(name, "./") {
+	if !isFile(name) {
 		return meter.NamedMap(name)
 	}
 	f, err := os.Open(name)
