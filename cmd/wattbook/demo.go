@@ -37,6 +37,9 @@ and the finance warehouse is published. The same seed gives the same month.
 With --devices the site's devices run in real time until interrupted, and a
 configuration for "wattbook serve" is written, to try it against them.
 
+A month takes some 250 MB of disk, and up to 500 MB while it is played. If it is
+interrupted, the folder is marked as unfinished; remove it to play anew.
+
 Example: wattbook demo --data /tmp/october --seed 7`,
 		run: demo,
 	}
@@ -82,15 +85,26 @@ func demo(ctx context.Context, p *program, args []string) error {
 		level = slog.LevelError + 4
 	}
 	logger := slog.New(slog.NewTextHandler(p.stderr, &slog.HandlerOptions{Level: level}))
-	play, err := newPlay(ctx, p, s, config, logger)
-	if err != nil {
-		return err
-	}
-	err = play.month(ctx)
+	return stopWithin(ctx, stopLimit, func() error { return playMonth(ctx, p, s, config, logger) })
+}
+
+// playMonth plays the month and settles it.
+func playMonth(ctx context.Context, p *program, s settings, c cedarbend.Config, logger *slog.Logger) error {
+	play, err := newPlay(ctx, p, s, c, logger)
 	if err == nil {
-		err = play.settle(ctx)
+		err = play.month(ctx)
+		if err == nil {
+			err = play.settle(ctx)
+		}
+		err = errors.Join(err, play.close())
 	}
-	return errors.Join(err, play.close())
+	switch f := folder(s.Data); {
+	case err == nil:
+		return os.Remove(f.unfinished())
+	case ctx.Err() != nil && f.halfPlayed():
+		return fmt.Errorf("interrupted: %s holds a part of the month; remove that folder to play it anew", s.Data)
+	}
+	return err
 }
 
 // replace puts real files in place of simulated prices and difficulty.
@@ -235,13 +249,23 @@ func httpClient() *http.Client {
 	return &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 4, IdleConnTimeout: time.Minute}}
 }
 
-// freshFolder makes the data folder. A folder that holds a book already is
-// not touched.
+// freshFolder makes the data folder, and marks it as unfinished. A folder that
+// holds a book already is not touched.
 func freshFolder(dir string) error {
-	if _, err := os.Stat(folder(dir).log()); err == nil {
+	f := folder(dir)
+	if f.halfPlayed() {
+		return fmt.Errorf("%s holds a month that was not played to its end: remove the folder, or name another with --data", dir)
+	}
+	if _, err := os.Stat(f.log()); err == nil {
 		return fmt.Errorf("%s holds a book already; it is not overwritten: remove the folder, or name another with --data", dir)
 	}
-	return os.MkdirAll(dir, 0o755)
+	if err := enoughDisk(dir, freeBytes); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(f.unfinished(), []byte("wattbook demo did not play this month to its end. Remove the folder to play it anew.\n"), 0o644)
 }
 
 // account writes what the scheduler's accounting prints now.

@@ -177,6 +177,7 @@ func (e *engine) decide(ctx context.Context, iv domain.Interval) (domain.Allocat
 	}
 	stream := eventlog.Stream("allocation-" + string(e.site.Site))
 	deciding := make(chan error, 1)
+	ctx = context.WithoutCancel(ctx) // what is under way is finished
 	go func() {
 		_, err := e.log.Append(ctx, eventlog.Write{Stream: stream, Expect: eventlog.Any, Events: []eventlog.Draft{draft}})
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"time"
@@ -27,6 +28,23 @@ func (f folder) evidence() string  { return filepath.Join(string(f), "evidence")
 func (f folder) warehouse() string { return filepath.Join(string(f), "warehouse") }
 func (f folder) invoices() string  { return filepath.Join(string(f), "invoices") }
 func (f folder) site() string      { return filepath.Join(string(f), "site.yaml") }
+
+// unfinished is a file that is there while a month is being played, and stays
+// if it is not played to its end.
+func (f folder) unfinished() string { return filepath.Join(string(f), "unfinished") }
+
+// halfPlayed reports whether the folder holds a part of a month only.
+func (f folder) halfPlayed() bool {
+	_, err := os.Stat(f.unfinished())
+	return err == nil
+}
+
+// warnUnfinished says that a folder's figures are of a part of a month.
+func (p *program) warnUnfinished(f folder) {
+	if f.halfPlayed() {
+		fmt.Fprintf(p.stderr, "wattbook: %s holds a month that was not played to its end: figures from it are not those of the demo; remove the folder to play it anew\n", f)
+	}
+}
 
 // holdsBook reports a folder that holds no book: a mistyped name must not make
 // a new one.
@@ -243,5 +261,6 @@ func (p *program) elsewhere(ctx context.Context, s settings) error {
 	if err := f.holdsBook(); err != nil {
 		return err
 	}
+	p.warnUnfinished(f)
 	return p.askHost(ctx, f)
 }

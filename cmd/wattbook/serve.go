@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -42,6 +43,20 @@ Example: wattbook serve --config site.yaml --data /var/lib/wattbook`,
 }
 
 func serve(ctx context.Context, p *program, args []string) error {
+	err := serveSite(ctx, p, args)
+	if err == nil || !p.common.json || errors.Is(err, flag.ErrHelp) {
+		return err
+	}
+	slog.New(slog.NewJSONHandler(p.stderr, nil)).Error("ended", "err", err.Error())
+	var wrong *configError
+	var usage *usageError
+	if errors.As(err, &wrong) || errors.As(err, &usage) {
+		return errWrong
+	}
+	return errFinding
+}
+
+func serveSite(ctx context.Context, p *program, args []string) error {
 	adding := p.flags.Bool("add-site", false, "keep the site in a book that holds another")
 	if _, err := p.parse(args, 0, 0); err != nil {
 		return err

@@ -43,6 +43,7 @@ func sqlAsk(ctx context.Context, p *program, args []string) error {
 	if err != nil {
 		return err
 	}
+	p.warnUnfinished(folder(s.Data))
 	statement := rest[0]
 	if statement == "-" {
 		text, err := io.ReadAll(p.stdin)
