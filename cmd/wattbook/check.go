@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
-	"os"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -14,6 +13,7 @@ import (
 
 	"wattbook/domain"
 	"wattbook/fixtures/fake"
+	"wattbook/ingest/pebblelog"
 )
 
 func checkVerb() verb {
@@ -66,7 +66,11 @@ func check(ctx context.Context, p *program, args []string) error {
 		if err != nil {
 			return err
 		}
-		if _, err := os.Stat(folder(s.Data).log()); err == nil && s.Chosen || p.host != nil {
+		there, err := pebblelog.Exists(folder(s.Data).log())
+		if err != nil {
+			return err
+		}
+		if there && s.Chosen || p.host != nil {
 			if err := p.withBook(ctx, func(b *book) error { return in.against(b.facts, s.Data, false) }); err != nil {
 				return err
 			}

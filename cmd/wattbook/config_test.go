@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.yaml.in/yaml/v3"
 )
 
 // edited is a case of a script: what changes in site.yaml, and what the
@@ -162,4 +163,35 @@ func TestASoundConfigurationSaysWhatIsPolled(t *testing.T) {
 	if got := wattbook(t, "check", "--config", "none.yaml"); got.code != exitUsage || !strings.Contains(got.out, "none.yaml: cannot be read") {
 		t.Errorf("a file that is not there: exit %d, %q", got.code, got.out)
 	}
+}
+
+// FuzzConfiguration reads texts that are no configurations: they are refused
+// with a place in them, never with a panic.
+func FuzzConfiguration(f *testing.F) {
+	site, err := os.ReadFile("testdata/site.yaml")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, seed := range []string{
+		string(site), "", "---", "a: &a [*a]", "site: &s {pool: *s, dispatch: *s}", "devices: [[], {}, null, 1]", "sources: {}", "site: !!binary x", "? [a]\n: b", "devices: [{id: a, under: b}, {id: b, under: a}]", "\x00",
+	} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		in := &inspection{path: "site.yaml", file: "site.yaml", bad: map[*yaml.Node]bool{}}
+		in.parse(raw)
+		if in.root.node != nil {
+			in.checkValues()
+		}
+		for _, p := range in.problems {
+			if p.Text == "" || !strings.HasPrefix(p.String(), "site.yaml") {
+				t.Errorf("%+v does not say what is wrong", p)
+			}
+		}
+		if len(in.problems) == 0 {
+			if _, err := in.config.events(); err != nil {
+				t.Errorf("a sound configuration describes nothing that can be registered: %v", err)
+			}
+		}
+	})
 }

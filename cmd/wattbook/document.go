@@ -99,28 +99,33 @@ func readDocument(path, name string) *inspection {
 		in.problems = []problem{{File: name, Text: fmt.Sprintf("cannot be read: %v; name the file that describes the site", err)}}
 		return in
 	}
+	in.parse(raw)
+	return in
+}
+
+// parse reads the text of the file.
+func (in *inspection) parse(raw []byte) {
 	dec := yaml.NewDecoder(bytes.NewReader(raw))
 	var document yaml.Node
 	if err := dec.Decode(&document); err != nil && !errors.Is(err, io.EOF) {
 		in.problems = []problem{in.malformed(err)}
-		return in
+		return
 	}
 	if len(document.Content) == 0 || document.Content[0].Tag == "!!null" {
-		in.problems = []problem{{File: name, Text: `is empty; "wattbook demo --devices" writes an example of every key`}}
-		return in
+		in.problems = []problem{{File: in.file, Text: `is empty; "wattbook demo --devices" writes an example of every key`}}
+		return
 	}
 	var more yaml.Node
 	switch err := dec.Decode(&more); {
 	case err == nil:
-		in.problems = []problem{{File: name, Line: more.Line, Text: "a second document begins; one file describes one site: remove the line --- and write one description"}}
-		return in
+		in.problems = []problem{{File: in.file, Line: more.Line, Text: "a second document begins; one file describes one site: remove the line --- and write one description"}}
+		return
 	case !errors.Is(err, io.EOF):
 		in.problems = []problem{in.malformed(err)}
-		return in
+		return
 	}
 	in.root = place{in: in, node: document.Content[0], line: document.Content[0].Line}
 	in.root.decode(reflect.ValueOf(&in.config).Elem())
-	return in
 }
 
 // malformed is a text that is no YAML.

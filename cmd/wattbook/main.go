@@ -90,7 +90,11 @@ func run(ctx context.Context, args []string, p *program) int {
 		p.flags = flag.NewFlagSet(v.name, flag.ContinueOnError)
 		p.flags.SetOutput(io.Discard)
 		p.flags.StringVar(&p.common.config, "config", "", "configuration `file` (YAML)")
-		p.flags.StringVar(&p.common.data, "data", "", "data `folder` (default demo-data)")
+		data := "data `folder` (default demo-data)"
+		if v.name == "serve" || v.name == "check" {
+			data = "data `folder` (default: that of the configuration)"
+		}
+		p.flags.StringVar(&p.common.data, "data", "", data)
 		p.flags.StringVar(&p.common.level, "log-level", "", "`level` of messages: debug, info, warn or error (default warn)")
 		p.flags.BoolVar(&p.common.json, "json", false, "report as JSON")
 		return p.report(v.run(ctx, p, args[1:]))

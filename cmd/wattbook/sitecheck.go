@@ -12,9 +12,14 @@ import (
 // with the site that it describes.
 func inspectSite(path, name string) *inspection {
 	in := readDocument(path, name)
-	if in.root.node == nil {
-		return in
+	if in.root.node != nil {
+		in.checkValues()
 	}
+	return in
+}
+
+// checkValues says what is wrong with what the document means.
+func (in *inspection) checkValues() {
 	in.checkSettings()
 	if site := in.root.at("site"); !site.given() {
 		site.failf(`is missing; describe the site as the example does that "wattbook demo --devices" writes`)
@@ -26,7 +31,6 @@ func inspectSite(path, name string) *inspection {
 	}
 	in.sorted()
 	in.resolveFiles()
-	return in
 }
 
 // readSite reads a site that can be used.
