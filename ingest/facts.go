@@ -85,6 +85,12 @@ func about(e domain.Event, one func(about ...any) []identity) (eventlog.Stream, 
 	return "", nil, never, fmt.Errorf("%T is not a fact that a source may bring", e)
 }
 
+// FactFits reports why a fact could not be recorded, whatever is on record.
+func FactFits(e domain.Event) error {
+	_, _, _, err := describe(e)
+	return err
+}
+
 func stream2[S ~string](category string, id S) eventlog.Stream {
 	return eventlog.Stream(category + "-" + string(id))
 }

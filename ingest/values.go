@@ -40,16 +40,7 @@ func (p *plan) values(ctx context.Context, del Delivery) (rows []domain.Reading,
 			Device: v.Device, Channel: v.Channel, Interval: v.Interval, Value: v.Value,
 			Provenance: v.Provenance, Mark: domain.MarkDelivered,
 		}
-		device, ok := p.door.registry.Device(p.round.Site, v.Device)
-		switch {
-		case !ok:
-			bad = append(bad, Rejection{v.Device, fmt.Sprintf("device %s is not registered at %s", v.Device, p.round.Site)})
-			continue
-		case v.Interval.Start.Floor(site.Step) != v.Interval.Start || v.Interval.End.Floor(site.Step) != v.Interval.End:
-			bad = append(bad, Rejection{v.Device, fmt.Sprintf("interval %s of %s is not a multiple of the site's step %s", v.Interval, v.Device, site.Step)})
-			continue
-		}
-		if err := errOr(r.Validate(), possible(r, device)); err != nil {
+		if err := p.door.fits(site, r); err != nil {
 			bad = append(bad, Rejection{v.Device, err.Error()})
 			continue
 		}
@@ -74,6 +65,34 @@ func (p *plan) values(ctx context.Context, del Delivery) (rows []domain.Reading,
 	return rows, bad, nil
 }
 
+// Fits reports why a value could not be booked at a site as a [*ValueError]:
+// its device is not registered, its interval is not on the site's grid, or no
+// such device can have counted it. The value's provenance does not matter.
+func (d *Door) Fits(site domain.SiteID, v Value) error {
+	registered, ok := d.registry.Site(site)
+	if !ok {
+		return fmt.Errorf("site %s is not registered", site)
+	}
+	return d.fits(registered, domain.Reading{
+		Device: v.Device, Channel: v.Channel, Interval: v.Interval, Value: v.Value,
+		Provenance: domain.ProvenanceSubMeter, Mark: domain.MarkDelivered,
+	})
+}
+
+func (d *Door) fits(site domain.SiteRegistered, r domain.Reading) error {
+	device, ok := d.registry.Device(site.Site, r.Device)
+	switch {
+	case !ok:
+		return &ValueError{"device", fmt.Errorf("device %s is not registered at %s", r.Device, site.Site)}
+	case r.Interval.Start.Floor(site.Step) != r.Interval.Start || r.Interval.End.Floor(site.Step) != r.Interval.End:
+		return &ValueError{"start", fmt.Errorf("interval %s of %s is not a multiple of the site's step %s", r.Interval, r.Device, site.Step)}
+	}
+	if err := errOr(r.Validate(), possible(r, device)); err != nil {
+		return &ValueError{"value", err}
+	}
+	return nil
+}
+
 // possible reports whether a device can physically have counted a delivered
 // value.
 func possible(r domain.Reading, d domain.DeviceRegistered) error {
@@ -89,9 +108,22 @@ func possible(r domain.Reading, d domain.DeviceRegistered) error {
 		limit = domain.Int(int64(d.RatedPower.Over(r.Interval.Length())) + 1)
 	}
 	if r.Value.Cmp(limit) > 0 {
-		return fmt.Errorf("value %s of %s %s over %s is more than the device can do, %s", r.Value, r.Device, r.Channel, r.Interval, limit)
+		return fmt.Errorf("value %s of %s %s over %s is more than the device can do, %s", amount(r.Channel, r.Value), r.Device, r.Channel, r.Interval, amount(r.Channel, limit))
 	}
 	return nil
+}
+
+// amount writes a value in a unit that people use.
+func amount(c domain.Channel, v domain.Int128) string {
+	switch c {
+	case domain.ChannelHashes:
+		return v.String() + " hashes"
+	case domain.ChannelGPUTime:
+		return v.String() + " ms"
+	case domain.ChannelShares:
+		return v.String()
+	}
+	return domain.DecimalFromInt(v).Shift(-6).String() + " kWh"
 }
 
 // cell is an interval of a series.

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"wattbook/domain"
+	"wattbook/ingest"
 )
 
 // Epoch is a run of 2016 blocks of one difficulty.
@@ -97,7 +98,8 @@ func checkpoint(pair []any, before *big.Int) (*big.Int, error) {
 // difficulty in place of bits, or both. Each further line is the first block
 // of an epoch: its height, a multiple of 2016; its time, RFC 3339; its bits as
 // eight hexadecimal digits, as block explorers show them; its difficulty as a
-// plain decimal. Lines come in order and leave out no epoch.
+// plain decimal. Lines come in order and leave out no epoch. An error names
+// line and column of each of the first ten bad lines.
 //
 // A difficulty stands for the bits nearest to it. It may be off by one in its
 // last digit, since programs cut or round it, and by a part in 10^12, since
@@ -116,6 +118,7 @@ func ReadDifficulty(r io.Reader, name string) ([]domain.DifficultyAdjusted, erro
 		return nil, fmt.Errorf("%s:1: %w", name, err)
 	}
 	var all []domain.DifficultyAdjusted
+	var bad ingest.BadLines
 	for {
 		record, err := rows.Read()
 		if err == io.EOF {
@@ -126,13 +129,16 @@ func ReadDifficulty(r io.Reader, name string) ([]domain.DifficultyAdjusted, erro
 		if errors.As(err, &syntax) {
 			line = syntax.Line
 		}
-		if err == nil {
-			line, _ = rows.FieldPos(0)
-			err = f.row(record, &all)
-		}
-		if err != nil {
+		if err != nil { // where the next line begins is not sure
 			return nil, fmt.Errorf("%s:%d: %w", name, line, csvError(err))
 		}
+		if column, err := f.row(record, &all); err != nil {
+			line, at := rows.FieldPos(column)
+			bad.Add(fmt.Errorf("%s:%d:%d: %w", name, line, at, err))
+		}
+	}
+	if err := bad.Err(); err != nil {
+		return nil, err
 	}
 	if len(all) == 0 {
 		return nil, fmt.Errorf("%s: file has no changes of difficulty", name)
@@ -169,46 +175,52 @@ func difficultyColumns(names []string) (f difficultyFile, err error) {
 	return f, nil
 }
 
-// row reads one change of difficulty.
-func (f difficultyFile) row(record []string, all *[]domain.DifficultyAdjusted) error {
+// row reads one change of difficulty. With an error it returns the column that
+// is wrong; the row counts all the same where its height and time are known,
+// so that the rows after it are compared with it.
+func (f difficultyFile) row(record []string, all *[]domain.DifficultyAdjusted) (column int, err error) {
 	field := func(i int) string { return strings.TrimSpace(record[i]) }
 	height, err := strconv.ParseInt(field(f.height), 10, 64)
 	if err != nil || height < 0 || height%domain.RetargetInterval != 0 {
-		return fmt.Errorf("height %.40q is not a multiple of %d, where difficulty changes", field(f.height), domain.RetargetInterval)
+		return f.height, fmt.Errorf("height %.40q is not a multiple of %d, where difficulty changes", field(f.height), domain.RetargetInterval)
 	}
 	at, err := domain.ParseInstant(field(f.time))
 	if err != nil {
-		return err
+		return f.time, err
 	}
-	if n := len(*all); n > 0 {
-		before := (*all)[n-1]
-		switch want := before.Height + domain.RetargetInterval; {
-		case height <= before.Height:
-			return fmt.Errorf("height %d comes after %d; sort the file by height, each once", height, before.Height)
-		case height > want:
-			return fmt.Errorf("height %d comes after %d; add the line of %d", height, before.Height, want)
-		case at <= before.At:
-			return fmt.Errorf("time %s is not after that of block %d, %s", at, before.Height, before.At)
-		}
+	var before domain.DifficultyAdjusted
+	n := len(*all)
+	if n > 0 {
+		before = (*all)[n-1]
+	}
+	*all = append(*all, domain.DifficultyAdjusted{Height: height, At: at})
+	switch want := before.Height + domain.RetargetInterval; {
+	case n == 0:
+	case height <= before.Height:
+		return f.height, fmt.Errorf("height %d comes after %d; sort the file by height, each once", height, before.Height)
+	case height > want:
+		return f.height, fmt.Errorf("height %d comes after %d; add the line of %d", height, before.Height, want)
+	case at <= before.At:
+		return f.time, fmt.Errorf("time %s is not after that of block %d, %s", at, before.Height, before.At)
 	}
 	var bits domain.Bits
 	if f.bits >= 0 {
 		if bits, err = parseBits(field(f.bits)); err != nil {
-			return err
+			return f.bits, err
 		}
 	}
 	if f.difficulty >= 0 {
 		said, err := parseDifficulty(field(f.difficulty))
 		if err != nil {
-			return err
+			return f.difficulty, err
 		}
 		if f.bits >= 0 && said != bits {
-			return fmt.Errorf("difficulty %s is that of bits %08x, not %08x", field(f.difficulty), uint32(said), uint32(bits))
+			return f.difficulty, fmt.Errorf("difficulty %s is that of bits %08x, not %08x", field(f.difficulty), uint32(said), uint32(bits))
 		}
 		bits = said
 	}
-	*all = append(*all, domain.DifficultyAdjusted{Height: height, At: at, Bits: bits})
-	return nil
+	(*all)[n].Bits = bits
+	return 0, nil
 }
 
 func parseBits(text string) (domain.Bits, error) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"wattbook/domain"
+	"wattbook/ingest"
 )
 
 // CSV says how a file of prices is to be read.
@@ -32,6 +33,10 @@ type CSV struct {
 
 	// Corrects says that the file restates what was published before.
 	Corrects bool
+
+	// Until is the latest time at which a price's interval may begin; 0 is no
+	// bound.
+	Until domain.Instant
 }
 
 // ReadPowerPrices reads prices of energy per MWh from a CSV file, whose name
@@ -42,7 +47,8 @@ type CSV struct {
 // 15:04:05" in o.Location. A local time that occurs twice, as clocks are put
 // back, is the one that continues the line before. A price is a plain decimal;
 // an exponent, an empty price, a gap, a repeated line and a time that is not a
-// multiple of the step are errors that name the line.
+// multiple of the step are errors. They name line and column of the first ten
+// bad lines.
 func ReadPowerPrices(r io.Reader, name string, o CSV) ([]domain.PowerPriced, error) {
 	if err := domain.CheckID("node", o.Node); err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
@@ -87,6 +93,9 @@ type priceFile struct {
 	points []point
 	before domain.Instant // start of the row before; 0 on the first
 	lineOf int            // line of the row before
+
+	apart map[domain.Duration]int // how many rows begin so long after the one before
+	rowsN int
 }
 
 func readPrices(r io.Reader, name string, o CSV, bitcoin bool) ([]domain.PriceSeries, error) {
@@ -96,32 +105,52 @@ func readPrices(r io.Reader, name string, o CSV, bitcoin bool) ([]domain.PriceSe
 	if o.Step <= 0 {
 		return nil, fmt.Errorf("%s: step %s is not positive", name, o.Step)
 	}
-	f := priceFile{CSV: o, rows: csv.NewReader(r), bitcoin: bitcoin}
+	f := priceFile{CSV: o, rows: csv.NewReader(r), bitcoin: bitcoin, apart: map[domain.Duration]int{}}
 	f.rows.ReuseRecord = true
 	if err := f.head(); err != nil {
 		return nil, fmt.Errorf("%s:1: %w", name, err)
 	}
+	var bad ingest.BadLines
 	for {
 		record, err := f.rows.Read()
 		if err == io.EOF {
 			break
 		}
 		var syntax *csv.ParseError
-		if errors.As(err, &syntax) {
+		if errors.As(err, &syntax) { // where the next line begins is not sure
 			return nil, fmt.Errorf("%s:%d: %w", name, syntax.Line, syntax.Err)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("%s:%d: %w", name, f.line+1, err)
 		}
 		f.line, _ = f.rows.FieldPos(0)
-		if err := f.row(record); err != nil {
-			return nil, fmt.Errorf("%s:%d: %w", name, f.line, err)
+		f.rowsN++
+		if column, err := f.row(record); err != nil {
+			_, at := f.rows.FieldPos(column)
+			bad.Add(fmt.Errorf("%s:%d:%d: %w", name, f.line, at, err))
 		}
+	}
+	if step := f.usual(); step != 0 && step != o.Step {
+		return nil, fmt.Errorf("%s: lines are %s apart and the step is %s; pass --step %s", name, short(step), short(o.Step), short(step))
+	}
+	if err := bad.Err(); err != nil {
+		return nil, err
 	}
 	if len(f.points) == 0 {
 		return nil, fmt.Errorf("%s: file has no prices", name)
 	}
 	return runs(f.points, o.Step), nil
+}
+
+// usual returns how far apart most rows begin, or 0 if that cannot be told.
+func (f *priceFile) usual() domain.Duration {
+	const fewest = 3 // of two rows, either could be missing
+	for d, n := range f.apart {
+		if n >= fewest && 2*n >= f.rowsN {
+			return d
+		}
+	}
+	return 0
 }
 
 // head reads the line of column names.
@@ -154,42 +183,50 @@ func column(names []string, name string) (int, error) {
 	return i, nil
 }
 
-// row reads one price.
-func (f *priceFile) row(record []string) error {
+// row reads one price. With an error it returns the column that is wrong.
+func (f *priceFile) row(record []string) (column int, err error) {
 	first := f.lineOf == 0
-	next := f.before.Add(f.Step)
+	before, line := f.before, f.lineOf
+	next := before.Add(f.Step)
 	start, err := f.instant(strings.TrimSpace(record[f.timeColumn]), next, first)
 	if err != nil {
-		return err
+		f.before = next // so that the line after this one is no gap
+		return f.timeColumn, err
+	}
+	f.before, f.lineOf = start, f.line
+	if !first && start > before {
+		f.apart[start.Sub(before)]++
 	}
 	switch {
 	case start.Floor(f.Step) != start:
-		return fmt.Errorf("time %s is not a multiple of the step %s", start, short(f.Step))
-	case !first && start == f.before:
-		return fmt.Errorf("time %s is that of line %d again; remove one of the two", start, f.lineOf)
-	case !first && start < f.before:
-		return fmt.Errorf("time %s is before that of line %d, %s; sort the file by time", start, f.lineOf, f.before)
+		return f.timeColumn, fmt.Errorf("time %s is not a multiple of the step %s", start, short(f.Step))
+	case f.Until != 0 && start > f.Until:
+		return f.timeColumn, fmt.Errorf("time %s is later than %s, up to which a price can be known; correct the date or the zone", start, f.Until)
+	case !first && start == before:
+		return f.timeColumn, fmt.Errorf("time %s is that of line %d again; remove one of the two", start, line)
+	case !first && start < before:
+		f.before, f.lineOf = before, line
+		return f.timeColumn, fmt.Errorf("time %s is before that of line %d, %s; sort the file by time", start, line, before)
 	case !first && start > next && !f.AllowGaps:
-		return fmt.Errorf("gap of %s before line %d: there are no prices from %s to %s; fill it or pass --allow-gaps",
+		return f.timeColumn, fmt.Errorf("gap of %s before line %d: there are no prices from %s to %s; fill it or pass --allow-gaps",
 			short(start.Sub(next)), f.line, next, start)
 	}
-	f.before, f.lineOf = start, f.line
 	text := strings.TrimSpace(record[f.priceColumn])
 	if text == "" {
 		if f.AllowGaps {
-			return nil
+			return 0, nil
 		}
-		return fmt.Errorf("price of %s is empty; fill it or pass --allow-gaps", start)
+		return f.priceColumn, fmt.Errorf("price of %s is empty; fill it or pass --allow-gaps", start)
 	}
 	price, err := domain.ParseDecimal(text)
 	if err == nil {
 		err = checkPrice(price, f.bitcoin)
 	}
 	if err != nil {
-		return fmt.Errorf("column %s: %w", f.PriceColumn, err)
+		return f.priceColumn, fmt.Errorf("column %s: %w", f.PriceColumn, err)
 	}
 	f.points = append(f.points, point{start, price})
-	return nil
+	return 0, nil
 }
 
 // instant reads a time. Next is when the row is expected, unless it is the

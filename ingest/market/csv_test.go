@@ -52,7 +52,7 @@ func TestReadBitcoinPrices(t *testing.T) {
 	if diff := cmp.Diff(want, got); err != nil || diff != "" {
 		t.Errorf("error %v, prices (-want +got):\n%s", err, diff)
 	}
-	if _, err := market.ReadBitcoinPrices(strings.NewReader("time,close\n2026-10-01T12:00:00Z,0\n"), "btc.csv", o); err == nil || err.Error() != "btc.csv:2: column close: price 0 of a bitcoin is not positive" {
+	if _, err := market.ReadBitcoinPrices(strings.NewReader("time,close\n2026-10-01T12:00:00Z,0\n"), "btc.csv", o); err == nil || err.Error() != "btc.csv:2:22: column close: price 0 of a bitcoin is not positive" {
 		t.Errorf("price of zero: got error %v", err)
 	}
 }
@@ -60,15 +60,19 @@ func TestReadBitcoinPrices(t *testing.T) {
 func TestErrorsOfPriceFilesNameTheLineAndTheFix(t *testing.T) {
 	const head = "interval_start,price\n2026-10-01 06:00:00,1\n"
 	for _, row := range []struct{ name, file, want string }{
-		{"an exponent", head + "2026-10-01 06:15:00,1e5\n", `prices.csv:3: column price: "1e5" is written with an exponent; write it out as a plain decimal`},
-		{"not a number", head + "2026-10-01 06:15:00,NaN\n", `prices.csv:3: column price: "NaN" is not a plain decimal number`},
-		{"a gap", head + "2026-10-01 07:00:00,1\n", `prices.csv:3: gap of 45m before line 3: there are no prices from 2026-10-01T12:15:00Z to 2026-10-01T13:00:00Z; fill it or pass --allow-gaps`},
-		{"a long gap", head + "2026-10-01 12:15:00,1\n", `prices.csv:3: gap of 6h before line 3: there are no prices from 2026-10-01T12:15:00Z to 2026-10-01T18:15:00Z; fill it or pass --allow-gaps`},
-		{"an empty price", head + "2026-10-01 06:15:00,\n", `prices.csv:3: price of 2026-10-01T12:15:00Z is empty; fill it or pass --allow-gaps`},
-		{"a repeated time", head + "2026-10-01 06:00:00,1\n", `prices.csv:3: time 2026-10-01T12:00:00Z is that of line 2 again; remove one of the two`},
-		{"a time out of order", head + "2026-10-01 05:45:00,1\n", `prices.csv:3: time 2026-10-01T11:45:00Z is before that of line 2, 2026-10-01T12:00:00Z; sort the file by time`},
-		{"a time off the grid", head + "2026-10-01 06:20:00,1\n", `prices.csv:3: time 2026-10-01T12:20:00Z is not a multiple of the step 15m`},
-		{"a time that is none", head + "1 Oct,1\n", `prices.csv:3: "1 Oct" is not a time such as 2026-10-14T17:35:00Z`},
+		{"an exponent", head + "2026-10-01 06:15:00,1e5\n", `prices.csv:3:21: column price: "1e5" is written with an exponent; write it out as a plain decimal`},
+		{"not a number", head + "2026-10-01 06:15:00,NaN\n", `prices.csv:3:21: column price: "NaN" is not a plain decimal number`},
+		{"a gap", head + "2026-10-01 07:00:00,1\n", `prices.csv:3:1: gap of 45m before line 3: there are no prices from 2026-10-01T12:15:00Z to 2026-10-01T13:00:00Z; fill it or pass --allow-gaps`},
+		{"a long gap", head + "2026-10-01 12:15:00,1\n", `prices.csv:3:1: gap of 6h before line 3: there are no prices from 2026-10-01T12:15:00Z to 2026-10-01T18:15:00Z; fill it or pass --allow-gaps`},
+		{"an empty price", head + "2026-10-01 06:15:00,\n", `prices.csv:3:21: price of 2026-10-01T12:15:00Z is empty; fill it or pass --allow-gaps`},
+		{"a repeated time", head + "2026-10-01 06:00:00,1\n", `prices.csv:3:1: time 2026-10-01T12:00:00Z is that of line 2 again; remove one of the two`},
+		{"a time out of order", head + "2026-10-01 05:45:00,1\n", `prices.csv:3:1: time 2026-10-01T11:45:00Z is before that of line 2, 2026-10-01T12:00:00Z; sort the file by time`},
+		{"a time off the grid", head + "2026-10-01 06:20:00,1\n", `prices.csv:3:1: time 2026-10-01T12:20:00Z is not a multiple of the step 15m`},
+		{"a time that is none", head + "1 Oct,1\n", `prices.csv:3:1: "1 Oct" is not a time such as 2026-10-14T17:35:00Z`},
+		{"a price that is a time", head + "2026-10-01 06:15:00,1790812800\n", `prices.csv:3:21: column price: 1790812800 is beyond any price, 1000000000; is it that of another column?`},
+		{"two bad lines, and a good one", head + "2026-10-01 06:15:00,x\n2026-10-01 06:30:00,2\n2026-10-01 06:45:00,y\n", "2 bad lines:\n  prices.csv:3:21: column price: \"x\" is not a plain decimal number\n  prices.csv:5:21: column price: \"y\" is not a plain decimal number"},
+		{"hours read as quarters", head + "2026-10-01 07:00:00,1\n2026-10-01 08:00:00,1\n2026-10-01 09:00:00,1\n", "prices.csv: lines are 1h apart and the step is 15m; pass --step 1h"},
+		{"minutes read as quarters", head + "2026-10-01 06:05:00,1\n2026-10-01 06:10:00,1\n2026-10-01 06:15:00,1\n", "prices.csv: lines are 5m apart and the step is 15m; pass --step 5m"},
 		{"too few fields", head + "2026-10-01 06:15:00\n", `prices.csv:3: wrong number of fields`},
 		{"an open quote", head + "\"2026,1\n", `prices.csv:3: extraneous or missing " in quoted-field`},
 		{"no such column", "time,price\n", `prices.csv:1: there is no column "interval_start"; the file has ["time" "price"]`},
@@ -88,7 +92,8 @@ func TestErrorsOfPriceFilesNameTheLineAndTheFix(t *testing.T) {
 		change func(*market.CSV)
 		want   string
 	}{
-		{"a local time without a zone", func(o *market.CSV) { o.Location = nil }, `prices.csv:2: time "2026-10-01T06:00:00" has no offset; pass the zone of the file`},
+		{"a local time without a zone", func(o *market.CSV) { o.Location = nil }, `prices.csv:2:1: time "2026-10-01T06:00:00" has no offset; pass the zone of the file`},
+		{"a time that is to come", func(o *market.CSV) { o.Until = noon.Add(-domain.Minute) }, `prices.csv:2:1: time 2026-10-01T12:00:00Z is later than 2026-10-01T11:59:00Z, up to which a price can be known; correct the date or the zone`},
 		{"no node", func(o *market.CSV) { o.Node = "" }, "prices.csv: node is empty"},
 		{"no currency", func(o *market.CSV) { o.Currency = "" }, `prices.csv: currency "" is not known; use an ISO 4217 code such as USD`},
 		{"no step", func(o *market.CSV) { o.Step = 0 }, "prices.csv: step 0s is not positive"},

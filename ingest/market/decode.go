@@ -139,8 +139,16 @@ func (f *Feed) price(raw json.RawMessage) (domain.Decimal, error) {
 }
 
 // checkPrice refuses prices that cannot be. Power has been sold for less than
-// nothing, bitcoin never.
+// nothing, bitcoin never. The bounds are far beyond any price in any currency:
+// what is beyond them is another column, such as a time.
 func checkPrice(price domain.Decimal, bitcoin bool) error {
+	limit := domain.NewDecimal(1_000_000_000, 0)
+	if bitcoin {
+		limit = domain.NewDecimal(1_000_000_000_000, 0)
+	}
+	if price.Cmp(limit) > 0 || price.Sign() < 0 && price.Neg().Cmp(limit) > 0 {
+		return fmt.Errorf("%.40s is beyond any price, %s; is it that of another column?", price.String(), limit)
+	}
 	if bitcoin && price.Sign() <= 0 {
 		return fmt.Errorf("price %s of a bitcoin is not positive", price)
 	}

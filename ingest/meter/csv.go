@@ -61,16 +61,32 @@ func header() []string { return []string{"device", "channel", "start", "end", "v
 // nothing is rounded, and an exponent is refused, since it comes from a program
 // that kept the number as a float.
 //
-// A file is read whole or not at all: the first error, which names the file,
-// line and column, refuses it. Name is what errors call the file. The
-// provenance of the values is left for the caller to set: a file does not say
-// where its numbers come from.
+// A file is read whole or not at all: an error names the file, and line and
+// column of each of the first ten bad lines. Name is what errors call the file.
+// The provenance of the values is left for the caller to set: a file does not
+// say where its numbers come from.
 func ReadReadings(r io.Reader, name string) ([]ingest.Value, error) {
+	return Strict{}.ReadReadings(r, name)
+}
+
+// Strict reads files of which every line must be bookable.
+type Strict struct {
+	// Now is the latest time at which an interval may end; 0 is no bound.
+	Now domain.Instant
+	// Fits reports why a value cannot be booked, as [ingest.Door.Fits] does;
+	// nil takes every value. If it is set, an interval that another line of
+	// the file tells too is an error.
+	Fits func(ingest.Value) error
+}
+
+// ReadReadings is the function of this name, for a file of which every line
+// must be bookable.
+func (s Strict) ReadReadings(r io.Reader, name string) ([]ingest.Value, error) {
 	buffered := bufio.NewReader(r)
 	if mark, err := buffered.Peek(3); err == nil && string(mark) == "\ufeff" {
 		_, _ = buffered.Discard(3) // the byte order mark that spreadsheets write
 	}
-	f := readingsFile{name: name, r: csv.NewReader(buffered)}
+	f := readingsFile{Strict: s, name: name, r: csv.NewReader(buffered), told: map[series][]told{}}
 	f.r.FieldsPerRecord = -1 // counted here, to say what is missing
 	f.r.ReuseRecord = true
 	record, err := f.r.Read()
@@ -81,35 +97,104 @@ func ReadReadings(r io.Reader, name string) ([]ingest.Value, error) {
 		return nil, f.syntax(err)
 	}
 	if !slices.Equal(record, header()) {
-		return nil, f.errorf(0, "header is %.80q; write %s", strings.Join(record, ","), strings.Join(header(), ","))
+		return nil, fmt.Errorf("read readings %w", f.errorf(0, "header is %.80q; write %s", strings.Join(record, ","), strings.Join(header(), ",")))
 	}
 	var out []ingest.Value
+	var bad ingest.BadLines
 	for {
 		record, err := f.r.Read()
 		if errors.Is(err, io.EOF) {
-			return out, nil
+			break
 		}
-		if err != nil {
+		if err != nil { // where the next line begins is not sure
 			return nil, f.syntax(err)
 		}
 		v, err := f.value(record)
-		if err != nil {
-			return nil, err
+		if err == nil {
+			err = f.bookable(v)
 		}
+		bad.Add(err)
 		out = append(out, v)
 	}
+	if err := bad.Err(); err != nil {
+		if _, one := errors.AsType[*placedError](err); one {
+			return nil, fmt.Errorf("read readings %w", err)
+		}
+		return nil, fmt.Errorf("read readings %s: %w", name, err)
+	}
+	return out, nil
+}
+
+// series is what a value is one of.
+type series struct {
+	device  domain.DeviceID
+	channel domain.Channel
+}
+
+// told is an interval of a series, and the line that told it.
+type told struct {
+	interval domain.Interval
+	line     int
 }
 
 // readingsFile is a file that is being read.
 type readingsFile struct {
+	Strict
 	name string
 	r    *csv.Reader
+	told map[series][]told // by start
 }
+
+// placedError is an error with its place in a file.
+type placedError struct {
+	file         string
+	line, column int
+	err          error
+}
+
+func (e *placedError) Error() string {
+	return fmt.Sprintf("%s:%d:%d: %v", e.file, e.line, e.column, e.err)
+}
+
+func (e *placedError) Unwrap() error { return e.err }
 
 // errorf reports an error in a column of the record that was read last.
 func (f readingsFile) errorf(column int, format string, args ...any) error {
 	line, at := f.r.FieldPos(column)
-	return fmt.Errorf("read readings %s:%d:%d: %w", f.name, line, at, fmt.Errorf(format, args...))
+	return &placedError{f.name, line, at, fmt.Errorf(format, args...)}
+}
+
+// bookable reports why the value of the record that was read last cannot be
+// booked.
+func (f readingsFile) bookable(v ingest.Value) error {
+	if f.Now != 0 && v.Interval.End > f.Now {
+		return f.errorf(columnEnd, "end %s is in the future, it is %s; correct the date or the offset", v.Interval.End, f.Now)
+	}
+	if f.Fits == nil {
+		return nil
+	}
+	if err := f.Fits(v); err != nil {
+		column := columnDevice
+		if e, ok := errors.AsType[*ingest.ValueError](err); ok {
+			column = max(0, slices.Index(header(), e.Field))
+		}
+		return f.errorf(column, "%w", err)
+	}
+	k := series{v.Device, v.Channel}
+	line, _ := f.r.FieldPos(0)
+	all := f.told[k]
+	at, _ := slices.BinarySearchFunc(all, v.Interval.Start, func(t told, start domain.Instant) int { return int(t.interval.Start - start) })
+	for _, other := range all[max(0, at-1):min(len(all), at+1)] {
+		if !other.interval.Overlap(v.Interval).Valid() {
+			continue
+		}
+		if other.interval == v.Interval {
+			return f.errorf(columnStart, "line %d tells %s of %s for this interval already; remove one of the two", other.line, v.Channel, v.Device)
+		}
+		return f.errorf(columnStart, "%s overlaps %s of line %d; tell each interval of %s of %s once", v.Interval, other.interval, other.line, v.Channel, v.Device)
+	}
+	f.told[k] = slices.Insert(all, at, told{v.Interval, line})
+	return nil
 }
 
 // syntax turns an error of the CSV library into one with a place.

@@ -1,6 +1,8 @@
 package meter_test
 
 import (
+	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -136,4 +138,49 @@ func FuzzReadReadings(f *testing.F) {
 			}
 		}
 	})
+}
+
+func TestAStrictFileNamesEveryBadLine(t *testing.T) {
+	const row = "main,energy.import,2026-10-14T17:%s:00Z,2026-10-14T17:%s:00Z,%s,kWh\n"
+	rows := func(lines ...[3]string) string {
+		text := header
+		for _, l := range lines {
+			text += fmt.Sprintf(row, l[0], l[1], l[2])
+		}
+		return text
+	}
+	now, err := domain.ParseInstant("2026-10-14T17:50Z")
+	if err != nil {
+		t.Fatal(err)
+	}
+	strict := meter.Strict{Now: now, Fits: func(v ingest.Value) error {
+		if v.Value == domain.Int(9_000_000) {
+			return &ingest.ValueError{Field: "value", Err: errors.New("value 9 kWh is too much")}
+		}
+		return nil
+	}}
+	for _, c := range []struct{ name, text, want string }{
+		{"good lines", rows([3]string{"40", "45", "1"}, [3]string{"35", "40", "1"}, [3]string{"45", "50", "1"}), ""},
+		{"a value that does not fit", rows([3]string{"35", "40", "9"}), "read readings r.csv:2:62: value 9 kWh is too much"},
+		{"an interval that ends in the future", rows([3]string{"50", "55", "1"}), "read readings r.csv:2:41: end 2026-10-14T17:55:00Z is in the future, it is 2026-10-14T17:50:00Z; correct the date or the offset"},
+		{"an interval twice", rows([3]string{"35", "40", "1"}, [3]string{"40", "45", "1"}, [3]string{"35", "40", "1"}), "read readings r.csv:4:20: line 2 tells energy.import of main for this interval already; remove one of the two"},
+		{
+			"intervals that overlap", rows([3]string{"30", "40", "1"}, [3]string{"35", "45", "1"}),
+			"read readings r.csv:3:20: [2026-10-14T17:35:00Z, 2026-10-14T17:45:00Z) overlaps [2026-10-14T17:30:00Z, 2026-10-14T17:40:00Z) of line 2; tell each interval of energy.import of main once",
+		},
+		{
+			"two bad lines among good ones", rows([3]string{"30", "35", "1"}, [3]string{"35", "40", "x"}, [3]string{"40", "45", "1"}, [3]string{"45", "50", "1e5"}),
+			"read readings r.csv: 2 bad lines:\n  r.csv:3:62: value: \"x\" is not a plain decimal number\n  r.csv:5:62: value: \"1e5\" is written with an exponent; write it out as a plain decimal",
+		},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			values, err := strict.ReadReadings(strings.NewReader(c.text), "r.csv")
+			switch {
+			case c.want == "" && (err != nil || len(values) != 3):
+				t.Errorf("got %d values, %v", len(values), err)
+			case c.want != "" && (err == nil || err.Error() != c.want || values != nil):
+				t.Errorf("got  %v\nwant %s", err, c.want)
+			}
+		})
+	}
 }

@@ -139,14 +139,18 @@ func DecodeWallet(raw []byte, to []Payee, columns Columns) (facts ingest.Facts, 
 // transaction, so one that is not confirmed has no place in the file. Outputs
 // of one transaction to the same address are one payout, the sum of them; they
 // can be told from a line that is there twice only by their output numbers, so
-// without these they are an error. Every line that cannot be read is named in
-// the error.
+// without these they are an error. The error names line and column of the
+// first ten lines that cannot be read.
 func ReadPayouts(r io.Reader, name string, to []Payee, columns Columns) (received []domain.PayoutReceived, others int, err error) {
 	p, err := readPayouts(r, name, to, columns)
-	if err == nil {
-		err = errors.Join(p.bad...)
-	}
 	if err != nil {
+		return nil, 0, err
+	}
+	var bad ingest.BadLines
+	for _, err := range p.bad {
+		bad.Add(err)
+	}
+	if err := bad.Err(); err != nil {
 		return nil, 0, err
 	}
 	return p.received, p.others, nil
@@ -209,9 +213,9 @@ func readPayouts(r io.Reader, name string, to []Payee, columns Columns) (*payout
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		line, _ := rows.FieldPos(0)
-		if err := p.row(record); err != nil {
-			p.bad = append(p.bad, fmt.Errorf("%s:%d: %w", name, line, err))
+		if column, err := p.row(record); err != nil {
+			line, at := rows.FieldPos(p.columns[column])
+			p.bad = append(p.bad, fmt.Errorf("%s:%d:%d: %w", name, line, at, err))
 		}
 		if len(p.bad) > badLines {
 			return nil, fmt.Errorf("%s: more than %d lines cannot be read: %w", name, badLines, errors.Join(p.bad...))
@@ -291,52 +295,51 @@ func (p *payouts) head(names []string) error {
 	return nil
 }
 
-// row reads one line.
-func (p *payouts) row(record []string) error {
+// row reads one line. With an error it returns the column that is wrong.
+func (p *payouts) row(record []string) (column string, err error) {
 	field := func(name string) string { return strings.TrimSpace(record[p.columns[name]]) }
 	to, ok := p.to[canonical(field(p.names.Address))]
 	if !ok {
 		p.others++
-		return nil
+		return "", nil
 	}
 	transaction := strings.ToLower(field(p.names.Transaction))
 	if len(transaction) != 64 || strings.Trim(transaction, "0123456789abcdef") != "" {
-		return fmt.Errorf("%s %.70q is not 64 hexadecimal digits", p.names.Transaction, transaction)
+		return p.names.Transaction, fmt.Errorf("%s %.70q is not 64 hexadecimal digits", p.names.Transaction, transaction)
 	}
-	err := p.payout(payoutID{transaction, to.Address}, to, field)
-	if err != nil {
+	if column, err = p.payout(payoutID{transaction, to.Address}, to, field); err != nil {
 		p.doubtful[payoutID{transaction, to.Address}] = true
 	}
-	return err
+	return column, err
 }
 
 // payout reads what a line says of a payout.
-func (p *payouts) payout(id payoutID, to Payee, field func(string) string) error {
+func (p *payouts) payout(id payoutID, to Payee, field func(string) string) (column string, err error) {
 	if field(p.names.Time) == "" {
-		return fmt.Errorf("transaction %s has no time; leave out what is not confirmed", id.transaction)
+		return p.names.Time, fmt.Errorf("transaction %s has no time; leave out what is not confirmed", id.transaction)
 	}
 	at, err := domain.ParseInstant(field(p.names.Time))
 	if err != nil {
-		return fmt.Errorf("%s: %w", p.names.Time, err)
+		return p.names.Time, fmt.Errorf("%s: %w", p.names.Time, err)
 	}
 	btc, err := domain.ParseDecimal(field(p.names.Amount))
 	if err != nil {
-		return fmt.Errorf("%s: %w", p.names.Amount, err)
+		return p.names.Amount, fmt.Errorf("%s: %w", p.names.Amount, err)
 	}
 	amount, exact, err := satoshi(btc)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%s: %w", p.names.Amount, err)
+		return p.names.Amount, fmt.Errorf("%s: %w", p.names.Amount, err)
 	case !exact:
-		return fmt.Errorf("%s %s is not a whole number of satoshi", p.names.Amount, btc)
+		return p.names.Amount, fmt.Errorf("%s %s is not a whole number of satoshi", p.names.Amount, btc)
 	case amount <= 0:
-		return fmt.Errorf("%s %s is not above zero; leave out what the wallet sent", p.names.Amount, btc)
+		return p.names.Amount, fmt.Errorf("%s %s is not above zero; leave out what the wallet sent", p.names.Amount, btc)
 	}
 	output := ""
 	if _, ok := p.columns[p.names.Output]; ok {
 		output = field(p.names.Output)
 	}
-	return p.book(domain.PayoutReceived{
+	return p.names.Transaction, p.book(domain.PayoutReceived{
 		Pool: to.Pool, Account: to.Account, Transaction: id.transaction, Address: id.address, At: at, Amount: amount,
 	}, output)
 }

@@ -29,6 +29,9 @@ type Terms struct {
 	// Zone is the zone of the cluster, for times that are not Unix seconds;
 	// nil refuses those.
 	Zone *time.Location
+	// Now is the latest time at which a job may have begun or ended; 0 is no
+	// bound.
+	Now domain.Instant
 }
 
 // Decoded is what a text of sacct holds.
@@ -36,6 +39,7 @@ type Decoded struct {
 	Facts    ingest.Facts
 	Rejected []ingest.Rejection
 	Counts   Counts
+	Unknown  []string // accounts that are no customer's and not unbilled, by name
 }
 
 // Counts says what became of the rows of a text; Rows is the sum of the others.
@@ -126,6 +130,9 @@ func (t Terms) Decode(raw []byte) Decoded {
 			facts, f, err = t.allocations(row)
 		}
 		d.Counts.add(f)
+		if errors.Is(err, errUnknownAccount) && !slices.Contains(d.Unknown, row.account) {
+			d.Unknown = append(d.Unknown, row.account)
+		}
 		if err != nil {
 			r.add(i+2, row.job, err)
 			continue
@@ -133,6 +140,7 @@ func (t Terms) Decode(raw []byte) Decoded {
 		d.Facts = append(d.Facts, facts...)
 	}
 	d.Rejected = r.rejections()
+	slices.Sort(d.Unknown)
 	return d
 }
 
@@ -208,6 +216,8 @@ func (t Terms) allocations(r row) ([]domain.Event, fate, error) {
 		return nil, refused, errors.New("the job ran and AllocTRES is empty, so what it held is unknown")
 	case span.start == 0:
 		return nil, refused, fmt.Errorf("the job held GPUs and its Start is %q", r.start)
+	case t.Now != 0 && max(span.start, span.end) > t.Now:
+		return nil, refused, fmt.Errorf("the job's Start or End, %s, is in the future, it is %s; correct the zone", max(span.start, span.end), t.Now)
 	}
 	facts, err := t.facts(r, gpus, span, over, state)
 	if err != nil {
@@ -215,6 +225,8 @@ func (t Terms) allocations(r row) ([]domain.Event, fate, error) {
 	}
 	return facts, booked, nil
 }
+
+var errUnknownAccount = errors.New("is no customer's")
 
 // facts returns what is recorded of a job that held GPUs.
 func (t Terms) facts(r row, gpus int64, span span, over bool, state string) ([]domain.Event, error) {
@@ -224,7 +236,7 @@ func (t Terms) facts(r row, gpus int64, span span, over bool, state string) ([]d
 	}
 	customer, ok := t.Customers[r.account]
 	if !ok {
-		return nil, fmt.Errorf("account %.64q is no customer's; name its customer in the configuration, or list it as unbilled", r.account)
+		return nil, fmt.Errorf("account %.64q %w; name its customer in the configuration, or list it as unbilled", r.account, errUnknownAccount)
 	}
 	nodes, err := expandHosts(r.nodes)
 	if err != nil {

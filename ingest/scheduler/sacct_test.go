@@ -93,7 +93,8 @@ func TestDecodeReadsWhatSacctPrints(t *testing.T) {
 			{Reason: `sacct text: line 18, job "4103976": AllocTRES "cpu=1,gres/gpu:h100_1g.10gb=7,gres/gpu=7,node=1": gres/gpu:h100_1g.10gb=7 is parts of a GPU, and only whole ones are billed`},
 			{Reason: `sacct text: line 19, job "4103977": AllocTRES "cpu=1,gres/shard=2,node=1": gres/shard=2 is parts of a GPU, and only whole ones are billed`},
 		},
-		Counts: scheduler.Counts{Rows: 20, Booked: 8, Refused: 5, Steps: 3, Pending: 1, NeverRan: 1, WithoutGPUs: 1, Unbilled: 1},
+		Counts:  scheduler.Counts{Rows: 20, Booked: 8, Refused: 5, Steps: 3, Pending: 1, NeverRan: 1, WithoutGPUs: 1, Unbilled: 1},
+		Unknown: []string{"nomad"},
 	}
 	t.Run("with times in Unix seconds", func(t *testing.T) {
 		if diff := cmp.Diff(want, terms().Decode(read(t, "sacct-unix.txt"))); diff != "" {
