@@ -286,7 +286,7 @@ func TestWhatCannotBeIsRejectedOnRecord(t *testing.T) {
 		{"m9: device m9 is not registered at cedar-bend", t0, unknown},
 		{"m1: register -5 of energy.import is outside 0 to 2^96", t0, negative},
 		{"m1: boundary 2026-10-01T00:00:01Z is not a multiple of the site's step 5m0s", t0.Add(domain.Second), meter(6)},
-		{"m1: interval [2026-10-01T00:00:01Z, 2026-10-01T00:05:00Z) of m1 is not a multiple of the site's step 5m0s", t0, ingest.Delivery{Source: "file", Values: []ingest.Value{value(domain.Second, step-domain.Second, 1)}}},
+		{"m1: interval [2026-10-01T00:00:01Z, 2026-10-01T00:05:00Z) of m1 is not a multiple of the site's step 5m0s; begin and end intervals at multiples of it", t0, ingest.Delivery{Source: "file", Values: []ingest.Value{value(domain.Second, step-domain.Second, 1)}}},
 		{"m1: value 9000000 kWh of m1 energy.import over [2026-10-01T00:00:00Z, 2026-10-01T00:05:00Z) is more than the device can do, 1000.000001 kWh", t0, ingest.Delivery{Source: "file", Values: []ingest.Value{value(0, step, 9_000_000_000_000)}}},
 		{"fact 1: price series at 2026-10-01T00:00:00Z has no prices", t0, ingest.Delivery{Source: "feed", Facts: ingest.Facts{domain.PowerPriced{Node: "n", Currency: "USD", Series: domain.PriceSeries{Start: t0, Step: step}}}}},
 		{"c1: it said\u00a0nonsense", t0, ingest.Delivery{Source: "miners", Raw: []byte("\x00\xff"), Rejected: []ingest.Rejection{{Device: "c1", Reason: "it said\u00a0nonsense"}}}},

@@ -85,7 +85,7 @@ func (d *Door) fits(site domain.SiteRegistered, r domain.Reading) error {
 	case !ok:
 		return &ValueError{"device", fmt.Errorf("device %s is not registered at %s", r.Device, site.Site)}
 	case r.Interval.Start.Floor(site.Step) != r.Interval.Start || r.Interval.End.Floor(site.Step) != r.Interval.End:
-		return &ValueError{"start", fmt.Errorf("interval %s of %s is not a multiple of the site's step %s", r.Interval, r.Device, site.Step)}
+		return &ValueError{"start", fmt.Errorf("interval %s of %s is not a multiple of the site's step %s; begin and end intervals at multiples of it", r.Interval, r.Device, site.Step)}
 	}
 	if err := errOr(r.Validate(), possible(r, device)); err != nil {
 		return &ValueError{"value", err}

@@ -204,7 +204,7 @@ func (p *program) withLog(ctx context.Context, do func(l *logFolder) error) erro
 	if err := p.elsewhere(ctx, s); err != nil {
 		return err
 	}
-	l, err := openFolder(s, systemClock, p.logger(s))
+	l, err := openFolder(s, p.now, p.logger(s))
 	if err != nil {
 		return err
 	}
@@ -228,7 +228,7 @@ func (p *program) withBook(ctx context.Context, do func(b *book) error) error {
 	if err := p.elsewhere(ctx, s); err != nil {
 		return err
 	}
-	b, err := openBook(ctx, s, systemClock, p.logger(s))
+	b, err := openBook(ctx, s, p.now, p.logger(s))
 	if err != nil {
 		return err
 	}
@@ -247,7 +247,7 @@ func (p *program) withEngine(ctx context.Context, do func(e *engine) error) erro
 	if err := p.elsewhere(ctx, s); err != nil {
 		return err
 	}
-	e, err := openEngine(ctx, s, systemClock, p.logger(s))
+	e, err := openEngine(ctx, s, p.now, p.logger(s))
 	if err != nil {
 		return err
 	}

@@ -100,7 +100,7 @@ func (h *host) serve(ctx context.Context, conn net.Conn) {
 	reply := &reply{enc: json.NewEncoder(conn)}
 	p := &program{
 		stdin: eof{}, stdout: speaker{reply, false}, stderr: speaker{reply, true},
-		getenv: os.Getenv, environ: os.Environ, host: h, dir: c.Folder,
+		getenv: os.Getenv, environ: os.Environ, now: h.engine.now, host: h, dir: c.Folder,
 	}
 	code := run(ctx, c.Args, p)
 	_ = reply.send(heard{Exit: &code})

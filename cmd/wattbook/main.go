@@ -8,12 +8,15 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
 	"slices"
 	"strings"
 	"syscall"
 	_ "time/tzdata" // a machine without a zone table bills the same months
+
+	"wattbook/domain"
 )
 
 // Exit codes.
@@ -46,6 +49,7 @@ type program struct {
 	stdout, stderr io.Writer
 	getenv         func(string) string
 	environ        func() []string
+	now            func() domain.Instant
 	host           *host    // the service that the verb runs in, or nil
 	dir            string   // from which relative file names count; empty: the working directory
 	args           []string // the command line
@@ -65,7 +69,7 @@ type common struct {
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	os.Exit(run(ctx, os.Args[1:], &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, environ: os.Environ}))
+	os.Exit(run(ctx, os.Args[1:], &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, environ: os.Environ, now: systemClock}))
 }
 
 // run executes the command line and returns the exit code.
@@ -256,3 +260,6 @@ func distance(a, b string) int {
 	}
 	return row[len(b)]
 }
+
+// sortedKeys returns the keys of a map in their order.
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }

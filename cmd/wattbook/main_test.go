@@ -38,7 +38,7 @@ func wattbookIn(t *testing.T, env []string, args ...string) result {
 		t.Setenv(name, value)
 	}
 	var out, errs bytes.Buffer
-	p := &program{stdout: &out, stderr: &errs, getenv: os.Getenv, environ: os.Environ}
+	p := &program{stdout: &out, stderr: &errs, getenv: os.Getenv, environ: os.Environ, now: systemClock}
 	code := run(context.Background(), args, p)
 	return result{code, out.String(), errs.String()}
 }
@@ -61,7 +61,7 @@ func TestCommandLinesThatAreWrong(t *testing.T) {
 		{args: []string{"invoice", "send"}, code: exitUsage, want: "want run, or show"},
 		{args: []string{"pool", "reconcile"}, code: exitUsage, want: "name the days"},
 		{args: []string{"pool", "reconcile", "--from", "2026-10-05", "--to", "2026-10-01"}, code: exitUsage, want: "is before --from"},
-		{args: []string{"import", "redings", "x.csv", "--data", empty}, code: exitFinding, want: "holds no book"},
+		{args: []string{"import", "readings", "x.csv", "--data", empty}, code: exitFinding, want: "holds no book"},
 		{args: []string{"serve"}, code: exitUsage, want: "--config is missing"},
 		{args: []string{"serve", "--config", "none.yaml"}, code: exitUsage, want: "none.yaml"},
 		{args: []string{"demo", "--period", "October"}, code: exitUsage, want: "--period"},

@@ -353,7 +353,7 @@ func (m month) imports(t *testing.T) {
 		{"an exponent is refused with its line", []string{"prices", write("float.csv", header+"2026-11-04T00:00:00Z,1e5\n")}, exitFinding, "float.csv:2"},
 		{"a kind that is not known", []string{"redings", good}, exitUsage, `did you mean "readings"?`},
 		{"a file that is not there", []string{"prices", filepath.Join(dir, "none.csv")}, exitUsage, "none.csv"},
-		{"a reading of a meter that is not there", []string{"readings", write("readings.csv", "device,channel,start,end,value,unit\nm9,energy.import,2026-10-05T00:00:00Z,2026-10-05T00:05:00Z,1,kWh\n")}, exitFinding, "1 rejected"},
+		{"a reading of a meter that is not there refuses the file", []string{"readings", write("readings.csv", "device,channel,start,end,value,unit\nm9,energy.import,2026-10-05T00:00:00Z,2026-10-05T00:05:00Z,1,kWh\n")}, exitFinding, "readings.csv:2:1: device m9 is not registered"},
 	} {
 		got := wattbook(t, slices.Concat([]string{"import"}, c.args, []string{"--data", m.data})...)
 		if got.code != c.code || !strings.Contains(got.out+got.errors, c.want) {
