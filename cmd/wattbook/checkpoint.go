@@ -72,7 +72,7 @@ func checkpoint(ctx context.Context, p *program, args []string) error {
 
 func checkpointReport(f folder, s proof.Signed) any {
 	return map[string]any{
-		"origin": s.Origin, "size": s.Size, "root": s.Root, "extensions": s.Extensions, "witnesses": s.Witnesses,
+		"origin": s.Origin, "size": s.Size, "root": s.Root, "extensions": append([]string{}, s.Extensions...), "witnesses": append([]string{}, s.Witnesses...),
 		"file": f.checkpoint(s.Size), "note": string(s.Note),
 	}
 }

@@ -46,7 +46,7 @@ func explain(ctx context.Context, p *program, args []string) error {
 		}
 		d, ok := b.facts.DecisionAt(reg.Site, t)
 		if !ok {
-			return fmt.Errorf("there is no decision for %s at %s; %s", reg.Site, t, decidedSpan(b.facts, reg.Site))
+			return undecided(b.facts, reg.Site, t, b.now())
 		}
 		if p.common.json {
 			return p.printJSON(d)
@@ -55,12 +55,23 @@ func explain(ctx context.Context, p *program, args []string) error {
 	})
 }
 
-func decidedSpan(f *facts.Facts, site domain.SiteID) string {
+// undecided says why there is no decision for a moment.
+func undecided(f *facts.Facts, site domain.SiteID, t, now domain.Instant) error {
 	all := f.Decisions(site)
 	if len(all) == 0 {
-		return "none is on record"
+		return fmt.Errorf("there is no decision for %s at %s: none is on record; wattbook serve records one for every interval", site, t)
 	}
-	return fmt.Sprintf("those on record are for %s to %s", all[0].Interval.Start, all[len(all)-1].Interval.End)
+	first, last := all[0].Interval, all[len(all)-1].Interval
+	why := fmt.Sprintf("nothing was decided then; decisions are on record from %s to %s", first.Start, last.End)
+	switch {
+	case t < first.Start:
+		why = fmt.Sprintf("that is before the book begins; its first decision is for %s", first.Start)
+	case t >= last.End && t > now:
+		why = fmt.Sprintf("that is in the future; the last decision on record is for %s to %s", last.Start, last.End)
+	case t >= last.End:
+		why = fmt.Sprintf("that is after the last decision on record, which is for %s to %s", last.Start, last.End)
+	}
+	return fmt.Errorf("there is no decision for %s at %s: %s", site, t, why)
 }
 
 // explainDecision writes a decision in words and numbers.
@@ -72,16 +83,16 @@ func explainDecision(out io.Writer, site domain.SiteRegistered, d domain.Allocat
 	}
 	in := d.Inputs
 	fmt.Fprintf(&b, "%s, %s to %s%s\n", site.Name, d.Interval.Start, d.Interval.End.Time().Format("15:04Z"), local)
-	fmt.Fprintf(&b, "decided by %s from what was known at position %d of the log\n\n", d.Rule, d.AsOf)
+	fmt.Fprintf(&b, "decided by the rule %s from what was known at position %d of the log\n\n", d.Rule, d.AsOf)
 	unit := string(site.Currency) + "/MWh"
 	if in.PowerPrice == nil {
-		b.WriteString("The price of power was not known: mining stays as it was.\n")
+		b.WriteString("The price of power was not known, so mining stays as it was.\n")
 	} else {
-		fmt.Fprintf(&b, "A megawatt-hour costs %s %s at a load: (price %s + delivery %s) × (1 + losses %s %%).\n",
-			decimal(costOf(d), 2), unit, in.PowerPrice.Fixed(2), in.Dispatch.Adder.Fixed(2), in.LossPortion.Shift(2))
+		fmt.Fprintf(&b, "A megawatt-hour at a load costs %s %s: (price %s + delivery %s) × (1 + losses %s %%).\n",
+			decimal(costOf(d), 2), site.Currency, in.PowerPrice.Fixed(2), in.Dispatch.Adder.Fixed(2), in.LossPortion.Shift(2))
 	}
 	if in.BitcoinPrice != nil && in.FeesPerBlock != nil {
-		fmt.Fprintf(&b, "Bitcoin at %s %s, difficulty %s, %s + %s sat a block, pool fee %s %%.\n",
+		fmt.Fprintf(&b, "A bitcoin is at %s %s and the difficulty at %s; a block pays %s sat and %s sat of fees, and the pool keeps %s %%.\n",
 			group(in.BitcoinPrice.Fixed(2)), site.Currency, group(domain.RoundRat(in.Bits.Difficulty(), 0).Fixed(0)),
 			thousands(int64(domain.Subsidy(in.Height))), group(in.FeesPerBlock.Fixed(0)), in.PoolFee.Shift(2))
 	}
@@ -94,7 +105,7 @@ func explainDecision(out io.Writer, site domain.SiteRegistered, d domain.Allocat
 			state = "runs "
 		}
 		fmt.Fprintf(&b, "  %-8s %-7s %12s %s  %s %9s kW  %s\n", c.Load, c.Use, decimal(c.Value, 2), unit, state,
-			group(domain.NewDecimal(int64(c.Power), -6).Fixed(0)), because(d, c))
+			group(domain.NewDecimal(int64(c.Power), -6).Fixed(0)), because(d, c, unit))
 	}
 	if !rested {
 		idleLine(&b, costOf(d), unit)
@@ -103,9 +114,9 @@ func explainDecision(out io.Writer, site domain.SiteRegistered, d domain.Allocat
 	for _, c := range d.Choices {
 		total += c.Power
 	}
-	fmt.Fprintf(&b, "\nPlanned: %s kW of loads, and up to %s kW of overhead, under a limit of %s kW.\n",
+	fmt.Fprintf(&b, "\nLoads of %s kW are planned, and up to %s kW of overhead, under the site's limit of %s kW.\n",
 		group(domain.NewDecimal(int64(total), -6).Fixed(0)), group(domain.NewDecimal(int64(in.Dispatch.Reserve), -6).Fixed(0)), group(domain.NewDecimal(int64(in.Dispatch.Limit), -6).Fixed(0)))
-	b.WriteString("\nBasis:\n")
+	b.WriteString("\nWhat each load draws when it runs, and how that is known:\n")
 	for _, l := range in.Loads {
 		fmt.Fprintf(&b, "  %-8s %s kW, %s\n", l.Load, group(domain.NewDecimal(int64(l.Power), -6).Fixed(0)), l.Basis)
 	}
@@ -139,7 +150,7 @@ func costOf(d domain.AllocationDecided) *domain.Decimal {
 }
 
 // because says why a load runs or rests.
-func because(d domain.AllocationDecided, c domain.LoadChoice) string {
+func because(d domain.AllocationDecided, c domain.LoadChoice, unit string) string {
 	var load domain.LoadInput
 	for _, l := range d.Inputs.Loads {
 		if l.Load == c.Load {
@@ -149,21 +160,21 @@ func because(d domain.AllocationDecided, c domain.LoadChoice) string {
 	since := d.Interval.Start.Sub(load.Since)
 	switch c.Reason {
 	case domain.ReasonCommitted:
-		return "customers are promised it"
+		return "it is promised to customers"
 	case domain.ReasonProfitable:
-		return fmt.Sprintf("earns %s more than it costs", decimalDifference(c.Value, c.Cost))
+		return fmt.Sprintf("it earns %s more than it costs", decimalDifference(c.Value, c.Cost, unit))
 	case domain.ReasonUnprofitable:
-		return fmt.Sprintf("not consuming is worth %s more", decimalDifference(c.Cost, c.Value))
+		return fmt.Sprintf("not consuming is worth %s more", decimalDifference(c.Cost, c.Value, unit))
 	case domain.ReasonMinimumOn:
-		return fmt.Sprintf("would rest, but was started %s ago and stays on for %s", since, d.Inputs.Dispatch.MinOn)
+		return fmt.Sprintf("it would rest, but was started %s ago and stays on for %s", plain(since), plain(d.Inputs.Dispatch.MinOn))
 	case domain.ReasonMinimumOff:
-		return fmt.Sprintf("would run, but was stopped %s ago and stays off for %s", since, d.Inputs.Dispatch.MinOff)
+		return fmt.Sprintf("it would run, but was stopped %s ago and stays off for %s", plain(since), plain(d.Inputs.Dispatch.MinOff))
 	case domain.ReasonRamp:
-		return "stays as it was: the site's power may not change faster"
+		return "it stays as it was: the site's power may not change faster"
 	case domain.ReasonLimit:
 		return "the grid connection is full with loads that earn more"
 	case domain.ReasonPriceUnknown:
-		return "stays as it was: a price is not known"
+		return "it stays as it was: a price is not known"
 	}
 	return string(c.Reason)
 }
@@ -175,10 +186,22 @@ func decimal(v *domain.Decimal, places int32) string {
 	return group(v.Fixed(places))
 }
 
-func decimalDifference(a, b *domain.Decimal) string {
+func decimalDifference(a, b *domain.Decimal, unit string) string {
 	if a == nil || b == nil {
 		return "an unknown amount"
 	}
 	v := a.Sub(*b)
-	return decimal(&v, 2)
+	return decimal(&v, 2) + " " + unit
+}
+
+// plain writes a duration without its zero units: "15m" for "15m0s".
+func plain(d domain.Duration) string {
+	s := d.String()
+	if strings.HasSuffix(s, "m0s") {
+		s = strings.TrimSuffix(s, "0s")
+	}
+	if strings.HasSuffix(s, "h0m") {
+		s = strings.TrimSuffix(s, "0m")
+	}
+	return s
 }

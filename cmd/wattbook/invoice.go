@@ -180,7 +180,7 @@ func printInvoice(p *program, issued domain.InvoiceIssued) {
 	if inv.Tax.Reason != "" {
 		tax += " (" + inv.Tax.Reason + ")"
 	}
-	fmt.Fprintf(out, "\n    subtotal %s\n    %s %s\n    total    %s\n\n", group(inv.Subtotal.Amount()), tax, group(inv.TaxDue.Amount()), inv.Total)
+	fmt.Fprintf(out, "\n    subtotal %s\n    %s %s\n    total    %s %s\n\n", group(inv.Subtotal.Amount()), tax, group(inv.TaxDue.Amount()), group(inv.Total.Amount()), inv.Total.Currency)
 	fmt.Fprintf(out, "drawn at position %d of the log\n", inv.AsOf)
 	for _, d := range issued.Documents {
 		fmt.Fprintf(out, "%s  SHA-256 %s\n", d.Name, d.Digest)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"path/filepath"
@@ -21,7 +22,7 @@ func logVerb() verb {
 		help: `
 stat counts the events by type and says where the log ends. tail prints the last
 events, or those from a position on: one line each, with the payload in JSON;
-readings are printed row by row.
+readings are printed row by row. With --json it is one array, an event a line.
 
 export writes the whole log, up to a new checkpoint, into one file; import makes
 a new data folder of it. What comes in is checked against the root that was
@@ -147,22 +148,44 @@ func logTail(ctx context.Context, p *program, l *logFolder, count domain.Positio
 	if from >= 0 {
 		start = domain.Position(from)
 	}
+	if from >= 0 && start >= head {
+		return fmt.Errorf("the log has %s events: the last is at position %d, and none is at %d", thousands(int64(head)), head-1, start)
+	}
+	t := tail{p: p, sep: "["}
 	for r, err := range l.log.ReadAll(ctx, start) {
 		if err != nil {
 			return err
 		}
 		if r.Position >= start+count {
-			return nil
+			break
 		}
-		if err := printRecord(p, r); err != nil {
+		if err := t.print(r); err != nil {
 			return err
 		}
 	}
-	return nil
+	return t.end()
 }
 
-// printRecord writes an event as text or as one line of JSON.
-func printRecord(p *program, r eventlog.Record) error {
+// tail writes events as text, or as one JSON array with an event a line.
+type tail struct {
+	p   *program
+	sep string // that goes before the next event
+}
+
+func (t *tail) end() error {
+	if !t.p.common.json {
+		return nil
+	}
+	text := "\n]\n"
+	if t.sep == "[" { // there was none
+		text = "[]\n"
+	}
+	_, err := io.WriteString(t.p.stdout, text)
+	return err
+}
+
+// print writes an event.
+func (t *tail) print(r eventlog.Record) error {
 	rec, err := wire.Open(r)
 	if err != nil {
 		return err
@@ -174,24 +197,26 @@ func printRecord(p *program, r eventlog.Record) error {
 			return err
 		}
 	}
-	if p.common.json {
+	out := t.p.stdout
+	if t.p.common.json {
 		line, err := json.Marshal(map[string]any{
 			"position": r.Position, "stream": r.Stream, "revision": r.Revision, "id": r.ID, "type": r.Type, "recorded_at": r.RecordedAt, "payload": payload,
 		})
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(p.stdout, "%s\n", line)
+		_, err = fmt.Fprintf(out, "%s\n%s", t.sep, line)
+		t.sep = ","
 		return err
 	}
-	fmt.Fprintf(p.stdout, "%d  %s  %s  %s/%d\n", r.Position, r.RecordedAt, r.Type, r.Stream, r.Revision)
+	fmt.Fprintf(out, "%d  %s  %s  %s/%d\n", r.Position, r.RecordedAt, r.Type, r.Stream, r.Revision)
 	if !readings {
-		fmt.Fprintf(p.stdout, "    %s\n", payload)
+		fmt.Fprintf(out, "    %s\n", payload)
 		return nil
 	}
-	fmt.Fprintf(p.stdout, "    %d readings for %s, %s, evidence %s\n", len(batch.Readings), batch.At, batch.Origin.Decoder, batch.Origin.Evidence.Short())
+	fmt.Fprintf(out, "    %d readings for %s, %s, evidence %s\n", len(batch.Readings), batch.At, batch.Origin.Decoder, batch.Origin.Evidence.Short())
 	for _, row := range batch.Readings {
-		fmt.Fprintf(p.stdout, "    %-12s %-15s %-11s %24s  register %s\n", row.Device, row.Channel, row.Mark, row.Value, row.Register)
+		fmt.Fprintf(out, "    %-12s %-15s %-11s %24s  register %s\n", row.Device, row.Channel, row.Mark, row.Value, row.Register)
 	}
 	return nil
 }
@@ -203,13 +228,27 @@ func readable(b domain.ReadingsRecorded) any {
 		Channel    string          `json:"channel"`
 		Interval   domain.Interval `json:"interval"`
 		Value      domain.Int128   `json:"value"`
+		Unit       string          `json:"unit"` // of the value
 		Register   domain.Int128   `json:"register"`
 		Mark       string          `json:"mark"`
 		Provenance string          `json:"provenance"`
 	}
 	rows := make([]row, len(b.Readings))
 	for i, r := range b.Readings {
-		rows[i] = row{r.Device, r.Channel.String(), r.Interval, r.Value, r.Register, r.Mark.String(), r.Provenance.String()}
+		rows[i] = row{r.Device, r.Channel.String(), r.Interval, r.Value, unitOf(r.Channel), r.Register, r.Mark.String(), r.Provenance.String()}
 	}
 	return map[string]any{"site": b.Site, "at": b.At, "origin": b.Origin, "readings": rows}
+}
+
+// unitOf names the unit of a channel's values.
+func unitOf(c domain.Channel) string {
+	switch c {
+	case domain.ChannelHashes:
+		return "hashes"
+	case domain.ChannelShares:
+		return "hundred_millionths_of_share_difficulty"
+	case domain.ChannelGPUTime:
+		return "milliseconds"
+	}
+	return "milliwatt_hours"
 }

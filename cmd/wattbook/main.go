@@ -39,7 +39,7 @@ func verbs() []verb {
 	return []verb{
 		demoVerb(), serveVerb(), checkVerb(), importVerb(), explainVerb(), invoiceVerb(), poolVerb(), sqlVerb(), replayVerb(), logVerb(),
 		checkpointVerb(), verifyVerb(), proveVerb(),
-		backupVerb(), restoreVerb(),
+		backupVerb(), restoreVerb(), versionVerb(),
 	}
 }
 
@@ -81,9 +81,17 @@ func run(ctx context.Context, args []string, p *program) int {
 		}
 		return exitOK
 	}
+	if args[0] == "--version" || args[0] == "-version" {
+		args = append([]string{"version"}, args[1:]...)
+	}
+	args, err := verbFirst(args)
+	if err != nil {
+		fmt.Fprintf(p.stderr, "wattbook: %v\n", err)
+		return exitUsage
+	}
 	p.args = args
 	name := args[0]
-	if name == "help" {
+	if name == "help" && len(args) > 1 {
 		name, args = args[1], []string{args[1], "--help"}
 	}
 	for _, v := range verbs() {
@@ -105,6 +113,28 @@ func run(ctx context.Context, args []string, p *program) int {
 	}
 	fmt.Fprintf(p.stderr, "wattbook: there is no verb %q; did you mean %q?\n", name, nearest(name, verbNames()))
 	return exitUsage
+}
+
+// verbFirst puts the verb before the flags that every verb has.
+func verbFirst(args []string) ([]string, error) {
+	n := 0
+	for n < len(args) && strings.HasPrefix(args[n], "-") {
+		name, _, valued := strings.Cut(strings.TrimLeft(args[n], "-"), "=")
+		switch name {
+		case "json":
+			n++
+		case "config", "data", "log-level":
+			if n++; !valued {
+				n++
+			}
+		default:
+			return nil, fmt.Errorf("flag %s stands before the verb, where only --config, --data, --log-level and --json may; write wattbook VERB %s", args[n], args[n])
+		}
+	}
+	if n >= len(args) {
+		return nil, fmt.Errorf("there is no verb behind %s; wattbook help lists them", strings.Join(args, " "))
+	}
+	return slices.Concat(args[n:n+1], args[:n], args[n+1:]), nil
 }
 
 // report prints an error and returns the exit code that it stands for.
@@ -212,7 +242,8 @@ The verbs are:
 		fmt.Fprintf(p.stdout, "  %-10s %s\n", v.name, v.summary)
 	}
 	fmt.Fprint(p.stdout, `
-wattbook help VERB says more. Settings are taken from flags, then from the
+wattbook help VERB says more. --config, --data, --log-level and --json may stand
+before the verb too. Settings are taken from flags, then from the
 environment (WATTBOOK_DATA, WATTBOOK_LOG_LEVEL, …), then from the file given by
 --config, then from defaults. Exit codes: 0 done, 1 a finding or a failure,
 2 a command line or a configuration that is wrong.

@@ -211,7 +211,7 @@ func (p *program) checkEvent(raw []byte, log note.Verifier) error {
 	}
 	fmt.Fprintf(p.stdout, "PROVED   event %s, %s in %s, recorded at %s\n", r.ID, r.Type, r.Stream, r.RecordedAt.Time().Format(time.RFC3339))
 	fmt.Fprintf(p.stdout, "         is at position %d of the log %s, under its checkpoint of %s events\n", r.Position, s.Origin, thousands(s.Size))
-	return printRecord(p, r)
+	return (&tail{p: p}).print(r)
 }
 
 func (p *program) unproven(err error) error {

@@ -187,11 +187,12 @@ func (a *csvAnswer) end() error {
 	return a.out.Error()
 }
 
-// jsonAnswer writes a result as one JSON object a line. Numbers are exact: one
-// with a point is a string, as decimals are everywhere here.
+// jsonAnswer writes a result as one JSON array with an object a line. Numbers
+// are exact: one with a point is a string, as decimals are everywhere here.
 type jsonAnswer struct {
-	out io.Writer
-	all []warehouse.Column
+	out  io.Writer
+	all  []warehouse.Column
+	rows int
 }
 
 func (a *jsonAnswer) columns(all []warehouse.Column) error {
@@ -201,7 +202,12 @@ func (a *jsonAnswer) columns(all []warehouse.Column) error {
 
 func (a *jsonAnswer) row(values []any) error {
 	var b strings.Builder
-	b.WriteString("{")
+	if b.WriteString("["); a.rows > 0 {
+		b.Reset()
+		b.WriteString(",")
+	}
+	a.rows++
+	b.WriteString("\n{")
 	for i, v := range values {
 		if i > 0 {
 			b.WriteString(",")
@@ -219,9 +225,16 @@ func (a *jsonAnswer) row(values []any) error {
 		}
 		fmt.Fprintf(&b, "%s:%s", name, value)
 	}
-	b.WriteString("}\n")
+	b.WriteString("}")
 	_, err := io.WriteString(a.out, b.String())
 	return err
 }
 
-func (a *jsonAnswer) end() error { return nil }
+func (a *jsonAnswer) end() error {
+	text := "\n]\n"
+	if a.rows == 0 {
+		text = "[]\n"
+	}
+	_, err := io.WriteString(a.out, text)
+	return err
+}
