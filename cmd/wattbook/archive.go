@@ -32,7 +32,7 @@ func logExport(ctx context.Context, p *program, l *logFolder, path string) error
 	}
 	defer os.Remove(f.Name())
 	out := bufio.NewWriterSize(f, 1<<20)
-	err = archive.Write(out, l.log.ReadAll(ctx, 0), signed.Checkpoint, signed.Note)
+	err = archive.Write(out, p.counting("writing", signed.Size, l.log.ReadAll(ctx, 0)), signed.Checkpoint, signed.Note)
 	if err = errors.Join(err, out.Flush(), f.Chmod(0o644), f.Sync()); err != nil {
 		return errors.Join(err, f.Close())
 	}
@@ -84,7 +84,7 @@ func logImport(ctx context.Context, p *program, path, key string) error {
 	}
 	defer r.Close()
 	return inNewFolder(s.Data, func(made folder) error {
-		size, root, err := pebblelog.Restore(ctx, pebblelog.Config{Dir: made.log(), Now: systemClock, Logger: p.logger(s)}, r.Records())
+		size, root, err := pebblelog.Restore(ctx, pebblelog.Config{Dir: made.log(), Now: systemClock, Logger: p.logger(s)}, p.counting("reading", r.Checkpoint().Size, r.Records()))
 		if err != nil {
 			return fmt.Errorf("%s: %w; nothing is kept of it", path, err)
 		}

@@ -208,7 +208,11 @@ func (p *program) verifyFolder(ctx context.Context, made folder, what string) er
 	if err != nil {
 		return err
 	}
-	verified, err := l.verifyOwn(ctx)
+	bar := newProgress(p.stderr, "verifying")
+	verified, err := l.verifyOwn(ctx, func(done, total int64) {
+		bar.show(done, total, fmt.Sprintf("%s of %s events", thousands(done), thousands(total)))
+	})
+	bar.done()
 	if err = errors.Join(err, l.log.Close()); err != nil {
 		return fmt.Errorf("the copy is not what the log was: %w", err)
 	}
@@ -221,7 +225,7 @@ func (p *program) verifyFolder(ctx context.Context, made folder, what string) er
 
 // verifyOwn verifies the log against the checkpoints in its folder, by the key
 // in its folder.
-func (l *logFolder) verifyOwn(ctx context.Context) (proof.Verified, error) {
+func (l *logFolder) verifyOwn(ctx context.Context, progress func(done, total int64)) (proof.Verified, error) {
 	sizes, err := l.folder.checkpointSizes()
 	if err != nil {
 		return proof.Verified{}, err
@@ -236,5 +240,5 @@ func (l *logFolder) verifyOwn(ctx context.Context) (proof.Verified, error) {
 			return proof.Verified{}, err
 		}
 	}
-	return l.verify(ctx, signed, nil)
+	return l.verify(ctx, signed, progress)
 }

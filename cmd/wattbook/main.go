@@ -38,7 +38,7 @@ type verb struct {
 func verbs() []verb {
 	return []verb{
 		demoVerb(), serveVerb(), checkVerb(), importVerb(), explainVerb(), invoiceVerb(), poolVerb(), sqlVerb(), replayVerb(), logVerb(),
-		checkpointVerb(), verifyVerb(), proveVerb(),
+		traceVerb(), evidenceVerb(), checkpointVerb(), verifyVerb(), proveVerb(),
 		backupVerb(), restoreVerb(), versionVerb(),
 	}
 }

@@ -3,9 +3,12 @@ package main
 import (
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"strings"
 	"time"
+
+	"wattbook/domain/eventlog"
 )
 
 // progress shows how far long work has come: a bar on a terminal, a line now
@@ -54,5 +57,21 @@ func (p *progress) show(done, total int64, note string) {
 func (p *progress) done() {
 	if p.terminal {
 		fmt.Fprint(p.out, "\r\x1b[K")
+	}
+}
+
+// counting shows how far a sequence of records has come.
+func (p *program) counting(what string, total int64, records iter.Seq2[eventlog.Record, error]) iter.Seq2[eventlog.Record, error] {
+	return func(yield func(eventlog.Record, error) bool) {
+		bar := newProgress(p.stderr, what)
+		defer bar.done()
+		done := int64(0)
+		for r, err := range records {
+			done++
+			bar.show(done, total, fmt.Sprintf("%s of %s events", thousands(done), thousands(total)))
+			if !yield(r, err) {
+				return
+			}
+		}
 	}
 }

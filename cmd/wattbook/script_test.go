@@ -18,12 +18,14 @@ import (
 //
 //	# words for the reader
 //	write NAME      followed by lines of a file, each behind "| "
+//	remove NAME     a file or folder
 //	$ wattbook …    a command line; blanks separate its arguments
 //	> …             what it must write to standard output
 //	! …             and to standard error
 //	= 1             its exit code, where it is not 0
 //
-// In what is written DIR stands for the folder of the script. Every script has
+// Lines of progress are left out, since they come with time. In what is
+// written DIR stands for the folder of the script. Every script has
 // a book of its own. go test -run Scripts -update writes what is said instead.
 func TestScripts(t *testing.T) {
 	scripts, err := filepath.Glob("testdata/scripts/*.txt")
@@ -85,6 +87,11 @@ func (s script) play(text string) string {
 			if err := os.WriteFile(filepath.Join(s.dir, name), []byte(content.String()), 0o644); err != nil {
 				s.t.Fatal(err)
 			}
+		case strings.HasPrefix(line, "remove "):
+			out.WriteString(line + "\n")
+			if err := os.RemoveAll(filepath.Join(s.dir, strings.TrimPrefix(line, "remove "))); err != nil {
+				s.t.Fatal(err)
+			}
 		case run:
 			out.WriteString(line + "\n" + s.run(strings.Fields(command)))
 		case strings.HasPrefix(line, ">"), strings.HasPrefix(line, "!"), strings.HasPrefix(line, "="):
@@ -117,6 +124,9 @@ func (s script) run(args []string) string {
 			continue
 		}
 		for l := range strings.Lines(strings.ReplaceAll(said.text, s.dir, "DIR")) {
+			if strings.Contains(l, " %, ") && said.mark == "!" {
+				continue // progress
+			}
 			out.WriteString(strings.TrimRight(said.mark+" "+strings.TrimRight(l, "\n"), " ") + "\n")
 		}
 	}
