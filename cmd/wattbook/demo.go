@@ -380,7 +380,7 @@ func (v *play) settle(ctx context.Context) error {
 	screen.Seed, screen.Readings, screen.Events = v.world.Seed(), int64(e.recorded.Readings), int64(e.facts.Next)
 	screen.Played = time.Since(v.started).Round(100 * time.Millisecond).String()
 	screen.Folder = string(e.folder)
-	if v.p.common.json {
+	if screen.TryNext = screen.tryNext(); v.p.common.json {
 		return v.p.printJSON(screen)
 	}
 	return screen.print(v.p.stdout)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -72,7 +73,7 @@ func (m month) ask(t *testing.T, statement string) []string {
 func (m month) screen(t *testing.T, played result) {
 	for _, want := range []string{
 		"Cedar Bend, 2026-10 (seed 1)", "METERED", "MINED", "SERVED", "CURTAILED", "MARGIN (USD)", "INVOICES", "CB-2026-000001", "CB-2026-000003",
-		"POOL foundry/cedarbend, 31 days", "work not credited", "WHAT WENT WRONG", "FILES in " + m.data, "TRY NEXT",
+		"POOL foundry/cedarbend, 31 UTC days", "without tax they come to", "work not credited", "WHAT WENT WRONG", "FILES in " + m.data, "TRY NEXT",
 	} {
 		if !strings.Contains(played.out, want) {
 			t.Errorf("the closing screen lacks %q", want)
@@ -80,6 +81,17 @@ func (m month) screen(t *testing.T, played result) {
 	}
 	if rows := m.ask(t, "SELECT reading_rows >= 500000, reading_rows = (SELECT count(*) FROM readings), reading_checksum = (SELECT sum(value) FROM readings) FROM published"); rows[0] != "true|true|true" {
 		t.Errorf("readings: %q", rows)
+	}
+	// Whatever the site plays is in the list.
+	_, wrong, _ := strings.Cut(played.out, "WHAT WENT WRONG")
+	for _, want := range []string{
+		`5 Oct .* glitch +c1 `, `6 Oct .* silent +c2 `, `9 Oct .* corrected +c2 `, `rollover +revenue `, `11 Oct .* reset +c1-r05 `, `13 Oct .* glitch +c3 `,
+		`15 Oct .* rejected .*c4-r07`, `restated .* 3 prices`, `19 Oct .* short .*does not credit 7.4 %`, `late +aux `, `21 Oct .* replaced +c4 `,
+		`23 Oct .* silent +gpu-n3-5 `, `25 Oct .* rejected .*earnings`,
+	} {
+		if !regexp.MustCompile(want).MatchString(wrong) {
+			t.Errorf("what went wrong lacks %q:\n%s", want, wrong)
+		}
 	}
 	// Progress is lines where there is no terminal.
 	if !strings.Contains(played.errors, "playing 2026-10: ") || strings.Contains(played.errors, "\r") {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math/big"
@@ -38,6 +39,7 @@ type screen struct {
 
 type energyReport struct {
 	Metered      domain.Energy  `json:"revenue_meter_milliwatt_hours"`
+	Branches     domain.Energy  `json:"sub_meters_milliwatt_hours"`
 	Losses       domain.Energy  `json:"losses_milliwatt_hours"`
 	Residual     domain.Energy  `json:"residual_milliwatt_hours"`
 	Closed       int64          `json:"closed_intervals"`
@@ -66,6 +68,7 @@ type marginReport struct {
 type invoiceReport struct {
 	Number   string         `json:"number"`
 	Customer string         `json:"customer"`
+	Subtotal domain.Money   `json:"subtotal"`
 	Total    domain.Money   `json:"total"`
 	Due      domain.Instant `json:"due"`
 	File     string         `json:"file"`
@@ -104,10 +107,10 @@ func monthScreen(f *facts.Facts, site domain.SiteRegistered, closed domain.Perio
 	s.energy(f, site, closed.Interval, totals)
 	s.margins(totals)
 	for _, i := range issued {
-		s.Invoices = append(s.Invoices, invoiceReport{i.Invoice.Number, i.Invoice.Buyer.Name, i.Invoice.Total, i.Invoice.Due, "invoices/" + i.Invoice.Number + ".pdf"})
+		s.Invoices = append(s.Invoices, invoiceReport{i.Invoice.Number, i.Invoice.Buyer.Name, i.Invoice.Subtotal, i.Invoice.Total, i.Invoice.Due, "invoices/" + i.Invoice.Number + ".pdf"})
 	}
 	s.Pool = poolSummary(f, site.Pool, pool)
-	s.Findings = summarize(f.Findings())
+	s.Findings = withDays(summarize(f.Findings()), f.Reconciled(site.Pool.Pool, site.Pool.Account, pool))
 	return s, nil
 }
 
@@ -127,6 +130,9 @@ func (s *screen) energy(f *facts.Facts, site domain.SiteRegistered, iv domain.In
 		customers[r.Customer] = true
 	}
 	e.Customers = len(customers)
+	for _, energy := range b.Uses {
+		e.Branches += energy
+	}
 	for _, d := range f.Decisions(site.Site) {
 		if !iv.Contains(d.Interval.Start) {
 			continue
@@ -220,8 +226,19 @@ func summarize(all []facts.Finding) []findingReport {
 		r := runs[k]
 		out = append(out, findingReport{At: r.first.At, Kind: k.kind, Device: k.device, What: words(r.first, r.n)})
 	}
-	slices.SortStableFunc(out, func(a, b findingReport) int { return int((a.At - b.At) / domain.Instant(domain.Second)) })
+	slices.SortStableFunc(out, func(a, b findingReport) int { return cmp.Compare(a.At, b.At) })
 	return out
+}
+
+// withDays adds the days that the pool does not pay in full to what went wrong.
+func withDays(all []findingReport, days []domain.PayoutReconciled) []findingReport {
+	for _, d := range days {
+		if d.Finding != "" {
+			all = append(all, findingReport{At: d.Interval.Start, Kind: "short", Device: domain.DeviceID(d.Pool), What: d.Finding})
+		}
+	}
+	slices.SortStableFunc(all, func(a, b findingReport) int { return cmp.Compare(a.At, b.At) })
+	return all
 }
 
 // words says what a finding means, and how often it was found.
@@ -281,39 +298,27 @@ func (s *screen) print(out io.Writer) error {
 	var b strings.Builder
 	e := s.Energy
 	fmt.Fprintf(&b, "%s, %s (seed %d): %s readings in %s events, played in %s\n\n", s.Site, s.Period, s.Seed, thousands(s.Readings), thousands(s.Events), s.Played)
-	fmt.Fprintf(&b, "METERED    %s MWh; residual %s MWh after %s MWh of losses; %s of %s intervals closed\n",
-		mwh(e.Metered), mwh(e.Residual), mwh(e.Losses), thousands(e.Closed), thousands(e.Intervals))
-	fmt.Fprintf(&b, "MINED      %s BTC expected from accepted work, %s PH/s on average\n", e.Mined.Fixed(8), e.Hashrate.Fixed(1))
+	if e.Closed == e.Intervals {
+		rounded, sum := "", domain.Decimal{}
+		for _, part := range []domain.Energy{e.Branches, e.Losses, e.Residual} {
+			sum = sum.Add(part.MegawattHours().Round(1))
+		}
+		if sum.Cmp(e.Metered.MegawattHours().Round(1)) != 0 {
+			rounded = ", each rounded by itself"
+		}
+		fmt.Fprintf(&b, "METERED    %s MWh = sub-meters %s + losses %s + residual %s%s; all %s intervals closed\n",
+			mwh(e.Metered), mwh(e.Branches), mwh(e.Losses), mwh(e.Residual), rounded, thousands(e.Closed))
+	} else {
+		fmt.Fprintf(&b, "METERED    %s MWh; residual %s MWh after %s MWh of losses; %s of %s intervals closed\n",
+			mwh(e.Metered), mwh(e.Residual), mwh(e.Losses), thousands(e.Closed), thousands(e.Intervals))
+	}
+	fmt.Fprintf(&b, "MINED      %s BTC expected from the month's accepted work, %s PH/s on average\n", e.Mined.Fixed(8), e.Hashrate.Fixed(1))
 	fmt.Fprintf(&b, "SERVED     %s GPU-hours to %d customers\n", group(domain.Quo(domain.NewDecimal(int64(e.Served), 0), domain.NewDecimal(int64(domain.GPUHour), 0), 1).Fixed(1)), e.Customers)
 	fmt.Fprintf(&b, "CURTAILED  %s MWh in %s intervals; power was %s to %s %s/MWh, negative in %s intervals\n\n",
 		mwh(e.Curtailed), thousands(e.CurtailedIn), e.LowestPrice.Fixed(2), group(e.HighestPrice.Fixed(2)), s.currency, thousands(e.Negative))
-
-	fmt.Fprintf(&b, "MARGIN (%s)  %12s %14s %14s %14s %10s\n", s.currency, "MWh", "revenue", "energy cost", "margin", "per MWh")
-	for _, m := range s.Margins {
-		per := ""
-		if m.PerMWh != nil {
-			per = group(m.PerMWh.Fixed(2))
-		}
-		fmt.Fprintf(&b, "  %-11s %12s %14s %14s %14s %10s\n", m.Use, mwh(m.Energy), group(m.Revenue.Fixed(2)), group(m.Cost.Fixed(2)), group(m.Margin.Fixed(2)), per)
-	}
-	fmt.Fprintf(&b, "\nINVOICES\n")
-	for _, i := range s.Invoices {
-		fmt.Fprintf(&b, "  %-15s %-30s %16s %s   due %s\n", i.Number, i.Customer, group(i.Total.Amount()), i.Total.Currency, i.Due.Time().In(s.zone).Format("2 Jan 2006"))
-	}
-	p := s.Pool
-	fmt.Fprintf(&b, "\nPOOL %s/%s, %d days: expected %s, stated %s, received %s BTC\n", p.Pool, p.Account, p.Days, p.Expected.BTC().Fixed(8), p.Stated.BTC().Fixed(8), p.Received.BTC().Fixed(8))
-	fmt.Fprintf(&b, "  difference %s sat", thousands(int64(p.Expected-p.Received)))
-	for i, l := range p.Lines {
-		sep := ", "
-		if i == 0 {
-			sep = " = "
-		}
-		fmt.Fprintf(&b, "%s%s %s", sep, strings.ReplaceAll(string(l.Cause), "-", " "), thousands(int64(l.Satoshi)))
-	}
-	b.WriteString("\n")
-	for _, f := range p.Findings {
-		fmt.Fprintf(&b, "  %s\n", f)
-	}
+	s.printMargins(&b)
+	s.printInvoices(&b)
+	s.printPool(&b)
 	fmt.Fprintf(&b, "\nWHAT WENT WRONG, AND HOW IT IS BOOKED\n")
 	for _, f := range s.Findings {
 		fmt.Fprintf(&b, "  %s  %-11s %-9s %s\n", f.At.Time().Format("_2 Jan 15:04Z"), f.Kind, f.Device, f.What)
@@ -325,6 +330,77 @@ func (s *screen) print(out io.Writer) error {
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
+}
+
+// printMargins writes the margins. Each figure is rounded by itself, as it is
+// in SQL: where a column does not add up as it is shown, that is said.
+func (s *screen) printMargins(b *strings.Builder) {
+	fmt.Fprintf(b, "MARGIN (%s)  %12s %14s %14s %14s %10s\n", s.currency, "MWh", "revenue", "energy cost", "margin", "per MWh")
+	columns := []struct {
+		name   string
+		places int32
+		of     func(marginReport) domain.Decimal
+		sum    domain.Decimal // of the figures as they are shown
+	}{
+		{"MWh", 1, func(m marginReport) domain.Decimal { return m.Energy.MegawattHours() }, domain.Decimal{}},
+		{"revenue", 2, func(m marginReport) domain.Decimal { return m.Revenue }, domain.Decimal{}},
+		{"energy cost", 2, func(m marginReport) domain.Decimal { return m.Cost }, domain.Decimal{}},
+		{"margin", 2, func(m marginReport) domain.Decimal { return m.Margin }, domain.Decimal{}},
+	}
+	var off []string
+	for i, m := range s.Margins {
+		per := ""
+		if m.PerMWh != nil {
+			per = group(m.PerMWh.Fixed(2))
+		}
+		fmt.Fprintf(b, "  %-11s %12s %14s %14s %14s %10s\n", m.Use, mwh(m.Energy), group(m.Revenue.Fixed(2)), group(m.Cost.Fixed(2)), group(m.Margin.Fixed(2)), per)
+		for c := range columns {
+			shown := columns[c].of(m).Round(columns[c].places)
+			if i < len(s.Margins)-1 {
+				columns[c].sum = columns[c].sum.Add(shown)
+				continue
+			}
+			switch d := columns[c].sum.Sub(shown); d.Sign() {
+			case 1:
+				off = append(off, fmt.Sprintf("%s more in %s", d.Fixed(columns[c].places), columns[c].name))
+			case -1:
+				off = append(off, fmt.Sprintf("%s less in %s", d.Neg().Fixed(columns[c].places), columns[c].name))
+			}
+		}
+	}
+	if len(off) > 0 {
+		fmt.Fprintf(b, "  (each figure is rounded by itself: the lines above add up to %s)\n", strings.Join(off, " and "))
+	}
+}
+
+// printInvoices writes the invoices, and what they come to without tax.
+func (s *screen) printInvoices(b *strings.Builder) {
+	b.WriteString("\nINVOICES, with tax\n")
+	net, same := domain.Money{Currency: s.currency}, true
+	for _, i := range s.Invoices {
+		fmt.Fprintf(b, "  %-15s %-30s %16s %s   due %s\n", i.Number, i.Customer, group(i.Total.Amount()), i.Total.Currency, i.Due.Time().In(s.zone).Format("2 Jan 2006"))
+		if same = same && i.Subtotal.Currency == net.Currency; same {
+			net = net.Add(i.Subtotal)
+		}
+	}
+	if same && len(s.Invoices) > 0 {
+		fmt.Fprintf(b, "  without tax they come to %s %s\n", group(net.Amount()), net.Currency)
+	}
+}
+
+// printPool writes the reconciliation, which is by UTC day.
+func (s *screen) printPool(b *strings.Builder) {
+	p := s.Pool
+	fmt.Fprintf(b, "\nPOOL %s/%s, %d UTC days: expected %s, stated %s, received %s BTC\n", p.Pool, p.Account, p.Days, p.Expected.BTC().Fixed(8), p.Stated.BTC().Fixed(8), p.Received.BTC().Fixed(8))
+	fmt.Fprintf(b, "  difference %s sat", thousands(int64(p.Expected-p.Received)))
+	for i, l := range p.Lines {
+		sep := ", "
+		if i == 0 {
+			sep = " = "
+		}
+		fmt.Fprintf(b, "%s%s %s", sep, strings.ReplaceAll(string(l.Cause), "-", " "), thousands(int64(l.Satoshi)))
+	}
+	b.WriteString("\n")
 }
 
 func (s *screen) tryNext() []string {
