@@ -17,11 +17,13 @@ func TestSumsThatAreRoundedSaySo(t *testing.T) {
 		want    string
 	}{
 		{
-			"lines that add up", []marginReport{margin("mining", 1_500*domain.MegawattHour, "10.25"), margin("ai", domain.MegawattHour, "1.00"), margin("site", 1_501*domain.MegawattHour, "11.25")},
+			"lines that add up",
+			[]marginReport{margin("mining", 1_500*domain.MegawattHour, "10.25"), margin("ai", domain.MegawattHour, "1.00"), margin("site", 1_501*domain.MegawattHour, "11.25")},
 			"",
 		},
 		{
-			"lines that do not", []marginReport{margin("mining", 1_040*domain.KilowattHour, "0.014"), margin("ai", 2_040*domain.KilowattHour, "0.014"), margin("site", 3_080*domain.KilowattHour, "0.028")},
+			"lines that do not",
+			[]marginReport{margin("mining", 1_040*domain.KilowattHour, "0.014"), margin("ai", 2_040*domain.KilowattHour, "0.014"), margin("site", 3_080*domain.KilowattHour, "0.028")},
 			"the lines above add up to 0.1 less in MWh and 0.01 less in energy cost and 0.01 more in margin)",
 		},
 	} {
