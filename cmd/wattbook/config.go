@@ -29,6 +29,8 @@ type settings struct {
 	Timeout      time.Duration // greatest time for one source's poll
 	SignEvery    time.Duration // how often serve signs a checkpoint
 	Origin       string        // name of a new log, in its checkpoints; empty: one of its own
+
+	reading func(done, total int64) // told how far the log is read; may be nil
 }
 
 // settingDefaults are the settings by the name that the file and the
@@ -96,6 +98,7 @@ func (p *program) settings() (settings, error) {
 	}
 	s, err := readSettings(v)
 	s.Chosen = chosen || p.common.data != "" || p.getenv("WATTBOOK_DATA") != ""
+	s.reading = p.patient()
 	return s, err
 }
 

@@ -109,15 +109,14 @@ func (p *program) named(ctx context.Context, l *logFolder, digests []string) ([]
 	if err != nil {
 		return nil, err
 	}
-	bar := newProgress(p.stderr, "reading the log")
-	defer bar.done()
+	show := p.patient()
 	at := map[domain.Digest]int{}
 	var all []keptReply
 	for r, err := range l.log.ReadAll(ctx, 0) {
 		if err != nil {
 			return nil, err
 		}
-		bar.show(int64(r.Position)+1, int64(head), fmt.Sprintf("position %s of %s", thousands(int64(r.Position)+1), thousands(int64(head))))
+		show(int64(r.Position)+1, int64(head))
 		rec, err := wire.Open(r)
 		if err != nil {
 			return nil, err

@@ -152,12 +152,25 @@ func openBook(ctx context.Context, s settings, now func() domain.Instant, logger
 	b := &book{logFolder: l, facts: facts.New(), now: now, logger: logger}
 	err = b.asSigned()
 	if err == nil {
-		err = b.refresh(ctx)
+		err = b.open(ctx, s.reading)
 	}
 	if err != nil {
 		return nil, errors.Join(err, b.close())
 	}
 	return b, nil
+}
+
+// open folds the log, and tells how far it has come, if anybody wants to know.
+func (b *book) open(ctx context.Context, show func(done, total int64)) error {
+	if show == nil {
+		return b.refresh(ctx)
+	}
+	head, err := b.log.Head(ctx)
+	if err != nil {
+		return err
+	}
+	_, err = projections.Fold(ctx, b.log, b.facts.Next, projections.Head, b.facts, folded{head, show})
+	return err
 }
 
 // refresh folds what the log holds beyond what is known.

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"wattbook/domain"
 	"wattbook/domain/eventlog"
 )
 
@@ -58,6 +59,32 @@ func (p *progress) done() {
 	if p.terminal {
 		fmt.Fprint(p.out, "\r\x1b[K")
 	}
+}
+
+// patient returns a function that shows how far reading the log has come, once
+// it takes long enough for anybody to wonder.
+func (p *program) patient() func(done, total int64) {
+	bar := newProgress(p.stderr, "reading the log")
+	bar.shown = bar.started
+	return func(done, total int64) {
+		if done >= total {
+			bar.done()
+			return
+		}
+		bar.show(done, total, fmt.Sprintf("%s of %s events", thousands(done), thousands(total)))
+	}
+}
+
+// folded is a projection that tells how far a fold has come.
+type folded struct {
+	total domain.Position
+	show  func(done, total int64)
+}
+
+// Apply implements [projections.Projection].
+func (f folded) Apply(rec domain.Recorded) error {
+	f.show(int64(rec.Position)+1, int64(f.total))
+	return nil
 }
 
 // counting shows how far a sequence of records has come.

@@ -140,14 +140,13 @@ func (b *book) trace(ctx context.Context, p *program, site domain.SiteRegistered
 
 // readingsOf reads the log for what is about the interval.
 func (b *book) readingsOf(ctx context.Context, p *program, r *traced) error {
-	bar := newProgress(p.stderr, "reading the log")
-	defer bar.done()
+	show := p.patient()
 	counts := map[domain.Channel]int{} // the version that counts
 	for rec, err := range b.log.ReadAll(ctx, 0) {
 		if err != nil {
 			return err
 		}
-		bar.show(int64(rec.Position)+1, int64(b.facts.Next), fmt.Sprintf("position %s of %s", thousands(int64(rec.Position)+1), thousands(int64(b.facts.Next))))
+		show(int64(rec.Position)+1, int64(b.facts.Next))
 		if rec.Type != wire.ReadingsRecorded {
 			continue
 		}
