@@ -10,7 +10,6 @@ import (
 	"slices"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -36,6 +35,7 @@ func Run(t *testing.T, open func(t *testing.T) eventlog.Log) {
 		{"concurrent appenders lose and double nothing", concurrent},
 		{"concurrent writers of one stream take turns", contention},
 		{"a follower sees every event once, in order, without a gap", follow},
+		{"a follower that resumes anywhere sees the same, and never half an append", resume},
 		{"waiting ends with the context and with the log", waiting},
 		{"reading starts anywhere and stops at will", reading},
 		{"a cancelled append says so", cancelled},
@@ -357,80 +357,6 @@ func contention(t *testing.T, log eventlog.Log) {
 	}
 	wg.Wait()
 	head(t, log, writers*each)
-}
-
-func follow(t *testing.T, log eventlog.Log) {
-	const events = 300
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
-	done := make(chan error, 3)
-	for range 3 {
-		go func() {
-			next := domain.Position(0)
-			for next < events {
-				if err := log.Wait(ctx, next); err != nil {
-					done <- err
-					return
-				}
-				before := next
-				for r, err := range log.ReadAll(ctx, next) {
-					if err != nil || r.Position != next {
-						done <- fmt.Errorf("at %d: got position %d, %w", next, r.Position, err)
-						return
-					}
-					next++
-				}
-				if next == before {
-					done <- fmt.Errorf("wait returned at %d, but nothing is there", next)
-					return
-				}
-			}
-			done <- nil
-		}()
-	}
-	var wg sync.WaitGroup
-	for w := range 4 {
-		wg.Go(func() {
-			for i := w; i < events; i += 4 {
-				if _, err := log.Append(ctx, write(eventlog.Stream(fmt.Sprintf("things-%d", w)), eventlog.Any, draft(i))); err != nil {
-					t.Error(err)
-					return
-				}
-			}
-		})
-	}
-	wg.Wait()
-	for range 3 {
-		if err := <-done; err != nil {
-			t.Error(err)
-		}
-	}
-}
-
-func waiting(t *testing.T, log eventlog.Log) {
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
-	defer cancel()
-	if err := log.Wait(ctx, 0); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("wait on an empty log: got %v, want the context's end", err)
-	}
-	mustAppend(t, log, write("things-1", eventlog.Any, draft("a")))
-	if err := log.Wait(t.Context(), 0); err != nil {
-		t.Errorf("wait for what is there: %v", err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- log.Wait(context.WithoutCancel(t.Context()), 1) }()
-	time.Sleep(5 * time.Millisecond)
-	if err := log.Close(); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case err := <-ended:
-		if !errors.Is(err, eventlog.ErrClosed) {
-			t.Errorf("wait on a log that is closed: got %v", err)
-		}
-	case <-time.After(10 * time.Second):
-		t.Error("wait did not end with the log")
-	}
 }
 
 func reading(t *testing.T, log eventlog.Log) {
