@@ -20,6 +20,8 @@ import (
 	"wattbook/domain"
 	"wattbook/domain/eventlog"
 	"wattbook/ingest/bus"
+	"wattbook/ingest/kurrentlog"
+	"wattbook/ingest/kurrentlog/server"
 	"wattbook/ingest/pebblelog"
 )
 
@@ -65,6 +67,25 @@ func subscriber(t testing.TB, cfg bus.SubscriberConfig) *bus.Subscriber {
 // TestWatermillsOwnSuite runs the suite that watermill has for every Pub/Sub.
 func TestWatermillsOwnSuite(t *testing.T) {
 	suite(t, embedded(t))
+}
+
+// TestWatermillsOwnSuiteOnTheCluster runs it on the log that a server keeps.
+func TestWatermillsOwnSuiteOnTheCluster(t *testing.T) {
+	s, err := server.Start(server.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(s.Close)
+	log, err := kurrentlog.Open(t.Context(), kurrentlog.Config{URL: s.URL(), Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := log.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	suite(t, log)
 }
 
 func suite(t *testing.T, log eventlog.Log) {
