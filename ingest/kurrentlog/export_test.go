@@ -22,7 +22,7 @@ func Decode(e *esdb.RecordedEvent) error {
 // it back. It returns how many events that took, and the largest of them.
 func RoundTrip(stream eventlog.Stream, d eventlog.Draft, limit int) (back eventlog.Record, events, largest int, err error) {
 	var pieces []physical
-	for i, e := range encode(newAppendID(), []staged{{stream, 7, d}}, limit) {
+	for i, e := range encode(newAppendID(), []staged{{stream: stream, revision: 7, draft: d}}, limit) {
 		largest = max(largest, size(e))
 		p, err := decode(&esdb.RecordedEvent{
 			EventID: e.EventID, EventType: e.EventType, EventNumber: uint64(i), Data: e.Data, UserMetadata: e.Metadata,

@@ -28,6 +28,8 @@ func script(rng *rand.Rand, n, calls int) []server.Fault {
 			{Do: server.Lie},
 			{Do: server.Abort},
 			{Do: server.Abort, After: true},
+			{Do: server.Late, For: 2 * time.Millisecond},
+			{Do: server.Late, For: 30 * time.Millisecond},
 			{Do: server.Refuse, For: 20 * time.Millisecond},
 			{Do: server.Hang},
 			{Do: server.Hang, After: true},

@@ -117,6 +117,31 @@ func TestAnInterruptedAppendIsVoidAndMadeAgain(t *testing.T) {
 	}
 }
 
+// TestPiecesOfTwoCutsAreNeverOneEvent records the first piece of an event when
+// its writer has cut it anew, for a server that takes less.
+func TestPiecesOfTwoCutsAreNeverOneEvent(t *testing.T) {
+	s := start(t, server.Config{})
+	log := open(t, s.URL(), func(c *kurrentlog.Config) { c.MaxAppendBytes = 100 << 10 })
+	s.Inject(
+		server.Fault{On: server.Append, Do: server.Late, For: 100 * time.Millisecond},
+		server.Fault{On: server.Append, Nth: 2, Do: server.TooLarge},
+		server.Fault{On: server.Append, Nth: 3, Do: server.Delay, For: 200 * time.Millisecond},
+	)
+	large := draft("large", 120<<10) // two pieces, whether a piece has 100 KiB or half of it
+	if r := mustAppend(t, log, write("things-1", eventlog.None, large)); r.First != 0 || r.Known {
+		t.Errorf("receipt %+v", r)
+	}
+	if left := s.Pending(); len(left) > 0 || len(s.Events()) != 3 {
+		t.Errorf("the server holds %d physical events, want 3; faults left: %v", len(s.Events()), left)
+	}
+	for r, err := range log.ReadAll(t.Context(), 0) {
+		if err != nil || !r.SameContent("things-1", large) {
+			t.Errorf("the event did not come back whole: %v", err)
+		}
+	}
+	agree(t, s, log)
+}
+
 // TestAWriterWaitsForAnAppendThatIsOnItsWay is the same with patience.
 func TestAWriterWaitsForAnAppendThatIsOnItsWay(t *testing.T) {
 	s := start(t, server.Config{})

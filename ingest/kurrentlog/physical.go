@@ -24,6 +24,7 @@ const (
 	keyPart     = "wattbook.part"
 	keyPiece    = "wattbook.piece"
 	keyMetadata = "wattbook.metadata"
+	keyRecorded = "wattbook.recorded"
 
 	reserved = "wattbook."     // begins every key of the log's
 	keyOwn   = "wattbook.own." // stands before a draft's key that begins like that, too
@@ -57,7 +58,9 @@ type physical struct {
 	append        domain.EventID
 	part, parts   int
 	piece, pieces int
-	head          int // bytes of data that are the draft's metadata
+	head          int  // bytes of data that are the draft's metadata
+	stated        bool // recorded is when another log recorded the event
+	recorded      domain.Instant
 	metadata      eventlog.Metadata
 }
 
@@ -75,6 +78,8 @@ type staged struct {
 	stream   eventlog.Stream
 	revision eventlog.Revision
 	draft    eventlog.Draft
+	stated   bool // another log recorded it before, at the instant recorded
+	recorded domain.Instant
 }
 
 // encode makes the physical events of an append, none of them larger than
@@ -84,6 +89,9 @@ func encode(id domain.EventID, events []staged, limit int) []esdb.EventData {
 	var metadata []map[string]string
 	for _, s := range events {
 		m, data := own(s.draft)
+		if s.stated {
+			m[keyRecorded] = strconv.FormatInt(int64(s.recorded), 10)
+		}
 		room := limit - overhead - sizeOf(m)
 		m[keyStream] = string(s.stream)
 		m[keyRevision] = strconv.FormatUint(uint64(s.revision), 10)
@@ -191,6 +199,11 @@ func decode(e *esdb.RecordedEvent) (physical, error) {
 		if err == nil && p.head <= 0 {
 			err = errors.New("its metadata have no length")
 		}
+		errs = append(errs, err)
+	}
+	if v, ok := m[keyRecorded]; ok {
+		recorded, err := strconv.ParseInt(v, 10, 64)
+		p.stated, p.recorded = true, domain.Instant(recorded)
 		errs = append(errs, err)
 	}
 	if p.id.IsZero() {

@@ -14,6 +14,7 @@ type placed struct {
 	stream          uint32 // index into the view's names
 	pieces          uint16 // physical events that hold it, from number on
 	last            bool   // of its append
+	stated          bool   // recorded is what another log recorded; false once it is placed
 	revision        eventlog.Revision
 	number          uint64
 	commit, prepare uint64
@@ -130,6 +131,10 @@ func (g *group) add(p physical) error {
 			id: p.id, pieces: uint16(p.pieces), revision: p.revision, number: p.number,
 			commit: p.commit, prepare: p.prepare, recorded: p.created,
 		})
+		if p.stated {
+			last := &g.events[len(g.events)-1]
+			last.stated, last.recorded = true, p.recorded
+		}
 		g.names = append(g.names, p.stream)
 		g.whole = p.pieces == 1
 		return nil
@@ -169,14 +174,13 @@ func (v *view) place(g *group) error {
 		}
 		lengths[name], ids[e.id] = n+1, true
 	}
-	recorded := domain.Instant(0)
-	if first > 0 {
-		recorded = v.events[first-1].recorded
+	recorded, err := v.recorded(g)
+	if err != nil {
+		return err
 	}
 	for i := range g.events {
 		e := &g.events[i]
-		recorded = max(recorded+1, e.recorded)
-		e.stream, e.recorded, e.last = v.named(g.names[i]), recorded, i == len(g.events)-1
+		e.stream, e.recorded, e.last, e.stated = v.named(g.names[i]), recorded[i], i == len(g.events)-1, false
 		v.take(*e)
 	}
 	if o := v.watch[g.append]; o != nil {
@@ -186,6 +190,31 @@ func (v *view) place(g *group) error {
 	close(v.grown)
 	v.grown = make(chan struct{})
 	return nil
+}
+
+// recorded returns when the events of an append are recorded: one after the
+// other, whatever the server's clock did.
+func (v *view) recorded(g *group) ([]domain.Instant, error) {
+	last, all := v.last(), make([]domain.Instant, len(g.events))
+	for i, e := range g.events {
+		if e.stated && e.recorded <= last && len(v.events)+i > 0 {
+			return nil, fmt.Errorf("it says that it was recorded at %s, and the event before it was at %s", e.recorded, last)
+		}
+		if last = max(last+1, e.recorded); e.stated {
+			last = e.recorded
+		}
+		all[i] = last
+	}
+	return all, nil
+}
+
+// last returns when the last event was recorded, 0 if there is none. The
+// caller holds mu.
+func (v *view) last() domain.Instant {
+	if n := len(v.events); n > 0 {
+		return v.events[n-1].recorded
+	}
+	return 0
 }
 
 // take adds an event at the next position.
@@ -285,23 +314,25 @@ func (v *view) find(ids []domain.EventID) map[domain.EventID]domain.Position {
 }
 
 // expect makes the fold note what becomes of an append.
-func (v *view) expect(id domain.EventID) {
+func (v *view) expect(id domain.EventID, o *outcome) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.watch[id] = &outcome{}
+	v.watch[id] = o
 }
 
-// became returns what became of an append, and forgets it if asked to.
-func (v *view) became(id domain.EventID, forget bool) outcome {
+// forget ends that.
+func (v *view) forget(ids []domain.EventID) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	o := v.watch[id]
-	if forget {
+	for _, id := range ids {
 		delete(v.watch, id)
 	}
-	if o == nil {
-		return outcome{}
-	}
+}
+
+// became returns what became of an append.
+func (v *view) became(o *outcome) outcome {
+	v.mu.Lock()
+	defer v.mu.Unlock()
 	return *o
 }
 

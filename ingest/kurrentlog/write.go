@@ -34,10 +34,13 @@ const (
 // request is an append that is queued.
 type request struct {
 	writes []eventlog.Write
+	copied []eventlog.Record // that another log recorded, instead of writes
 	ids    []domain.EventID
 	gone   <-chan struct{} // closed when the caller does not wait any more
 
-	id      domain.EventID // of the append, the same at every attempt
+	id      domain.EventID   // of the append, the same at every attempt that cuts it alike
+	cuts    []domain.EventID // id, and those before it
+	outcome outcome          // the view's
 	events  []esdb.EventData
 	base    uint64 // physical revision that the events were made for
 	limit   int    // that they were cut to
@@ -51,7 +54,7 @@ type request struct {
 // newRequest copies the writes: a caller whose context ends takes his bytes
 // back while they may still be on their way.
 func newRequest(ctx context.Context, writes []eventlog.Write) *request {
-	r := &request{gone: ctx.Done(), id: newAppendID(), done: make(chan struct{})}
+	r := &request{gone: ctx.Done(), done: make(chan struct{})}
 	for _, w := range writes {
 		events := make([]eventlog.Draft, len(w.Events))
 		for i, d := range w.Events {
@@ -161,13 +164,10 @@ func (l *Log) write() {
 
 // commit makes rounds until every append of the group is answered.
 func (l *Log) commit(ctx context.Context, group []*request) {
-	for _, r := range group {
-		l.view.expect(r.id)
-	}
 	all := group
 	defer func() {
 		for _, r := range all {
-			l.view.became(r.id, true)
+			l.view.forget(r.cuts)
 		}
 	}()
 	for attempt := 0; ; attempt++ {
@@ -225,7 +225,7 @@ func (l *Log) waiting(group []*request) []*request {
 			continue
 		default:
 		}
-		if o := l.view.became(r.id, false); o.placed {
+		if o := l.view.became(&r.outcome); o.placed {
 			r.finish(eventlog.Receipt{First: o.first, Count: o.count}, nil)
 			continue
 		}
@@ -392,7 +392,7 @@ func (l *Log) patience(ctx context.Context) error {
 func (l *Log) known(ctx context.Context, group []*request) error {
 	for _, r := range group {
 		found := l.view.find(r.ids)
-		if len(found) == 0 || l.view.became(r.id, false).placed {
+		if len(found) == 0 || l.view.became(&r.outcome).placed {
 			continue
 		}
 		records, err := l.fetch(ctx, found)
@@ -432,6 +432,13 @@ func (l *Log) stage(group []*request) (base uint64, events []esdb.EventData) {
 	v.mu.Unlock()
 	sum := 0
 	for i, r := range chosen {
+		if len(r.cuts) == 0 || r.limit != l.limit {
+			// Pieces of different cuts must never be taken for one event, not
+			// even if the attempt before is on its way still.
+			r.id = newAppendID()
+			r.cuts = append(r.cuts, r.id)
+			v.expect(r.id, &r.outcome)
+		}
 		r.events, r.base, r.limit = encode(r.id, places[i], l.limit), base+uint64(len(events)), l.limit
 		for _, e := range r.events {
 			sum += size(e)
@@ -496,7 +503,7 @@ func (l *Log) choose(group []*request) (chosen []*request, places [][]staged) {
 				n = l.view.length(w.Stream)
 			}
 			for _, d := range w.Events {
-				events = append(events, staged{w.Stream, n, d})
+				events = append(events, staged{stream: w.Stream, revision: n, draft: d})
 				ids[d.ID] = true
 				bytes += len(d.Payload)
 				n++

@@ -10,6 +10,7 @@ import (
 	"io"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/shared"
 	"github.com/EventStore/EventStore-Client-Go/v4/protos/streams"
@@ -41,6 +42,13 @@ func (v *streamsService) Append(stream streams.Streams_AppendServer) error {
 	if f.is(Lie) {
 		n := v.s.cluster.book.last(name) + int64(len(events))
 		return stream.SendAndClose(accepted(written{revision: n}))
+	}
+	if f.is(Late) {
+		v.s.later.Go(func() {
+			time.Sleep(f.For)
+			_, _ = v.s.cluster.book.append(name, expect, events) // nobody is there to be told
+		})
+		return aborted()
 	}
 	w, err := v.s.cluster.book.append(name, expect, events)
 	if f.is(Duplicate) {

@@ -38,6 +38,7 @@ const (
 	Refuse    Kind = "refuse"     // this and every call for a while are refused as unavailable
 	Hang      Kind = "hang"       // there is never an answer
 	Abort     Kind = "abort"      // the server timed out over it
+	Late      Kind = "late"       // the server timed out over the append, and records it after a while
 	Deny      Kind = "deny"       // the credentials are wrong
 	TooLarge  Kind = "too large"  // the append is too large
 	Restart   Kind = "restart"    // the server stops and starts again after a while
@@ -117,14 +118,14 @@ func (s *Server) strike(ctx context.Context, f *Fault, after bool) error {
 		<-ctx.Done()
 		return ctx.Err()
 	case Abort:
-		return status.Error(codes.Aborted, "Operation timed out: commit timeout")
+		return aborted()
 	case Deny:
 		return unauthenticated()
 	case TooLarge:
 		return tooLarge(ctx, s.cfg.MaxAppendBytes)
 	case Restart:
 		// The call cannot wait for the restart, which waits for the call.
-		s.restarts.Go(func() { _ = s.Restart(f.For) }) // it fails only if the server was closed meanwhile
+		s.later.Go(func() { _ = s.Restart(f.For) }) // it fails only if the server was closed meanwhile
 		<-ctx.Done()
 		return ctx.Err()
 	}
@@ -220,6 +221,8 @@ func (s *Server) notLeader(ctx context.Context) error {
 }
 
 func refusal() error { return status.Error(codes.Unavailable, "Server Is Not Ready") }
+
+func aborted() error { return status.Error(codes.Aborted, "Operation timed out: commit timeout") }
 
 func unauthenticated() error { return status.Error(codes.Unauthenticated, "Unauthenticated") }
 

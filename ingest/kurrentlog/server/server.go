@@ -91,7 +91,7 @@ type Server struct {
 	script   []Fault
 	refusing time.Time // until then every call is refused
 	closed   bool
-	restarts sync.WaitGroup
+	later    sync.WaitGroup // what happens after the call that caused it
 
 	sent atomic.Int64 // events
 }
@@ -246,7 +246,7 @@ func (s *Server) Close() {
 	s.closed = true
 	s.mu.Unlock()
 	s.Stop()
-	s.restarts.Wait()
+	s.later.Wait()
 }
 
 // Inject adds faults, which count the calls from now on.

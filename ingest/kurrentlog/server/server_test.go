@@ -92,6 +92,7 @@ func TestFaultsOfAppends(t *testing.T) {
 		{server.Fault{Do: server.Hang, After: true}, esdb.ErrorCodeDeadlineExceeded, 1},
 		{server.Fault{Do: server.Abort}, esdb.ErrorAborted, 0},
 		{server.Fault{Do: server.Abort, After: true}, esdb.ErrorAborted, 1},
+		{server.Fault{Do: server.Late, For: 30 * time.Millisecond}, esdb.ErrorAborted, 0},
 		{server.Fault{Do: server.Deny}, esdb.ErrorCodeUnauthenticated, 0},
 		{server.Fault{Do: server.TooLarge}, esdb.ErrorCodeUnknown, 0},
 		{server.Fault{Do: server.Restart, For: 20 * time.Millisecond}, esdb.ErrorUnavailable, 0},
