@@ -22,6 +22,8 @@
 //	wattbook.metadata   how many bytes at the head of the data are the draft's
 //	                    metadata, as an eventlog record of nothing else; absent
 //	                    where they are pairs of the object
+//	wattbook.recorded   when another log recorded the event, in microseconds since
+//	                    1970, if it was brought here by [Log.Extend]
 //	wattbook.own.K      the draft's pair with key K, if K begins with "wattbook."
 //
 // The first piece of an event carries its id, its type and its metadata; the
@@ -37,7 +39,8 @@
 // its events get the next positions; if anything else comes before, what was
 // there of the append is void, for every reader alike: it has no position, its
 // ids count for nothing, and its writer appends it again. The time of recording
-// is the server's, in microseconds, or one more than that of the event before.
+// is the server's, in microseconds, or one more than that of the event before;
+// an event that another log recorded keeps its time.
 //
 // # The view
 //
@@ -47,7 +50,8 @@
 // event that is not what the view says is damage. A subscription keeps it up to
 // date. If Config.Dir is set, the view is kept in a file there, so that opening
 // a long log reads its end only; see [viewFile]. A view that the server
-// contradicts is made anew.
+// contradicts is made anew. The Merkle tree over the events (package proof)
+// follows the same way: see [Log.Tree].
 //
 // Next, Head, Wait and the end of ReadAll are as of what the process has
 // folded. Its own appends are among that; those of another process come when
@@ -137,6 +141,7 @@ type Log struct {
 	cfg   Config
 	super *supervisor
 	view  *view
+	tree  tree
 
 	queue    chan *request
 	closing  chan struct{} // closed when Close begins
@@ -274,7 +279,7 @@ func (l *Log) Close() (err error) {
 		t.Stop()
 		l.super.close()
 		<-l.followed
-		if err = l.view.file.close(); err != nil {
+		if err = errors.Join(l.tree.close(), l.view.file.close()); err != nil {
 			err = fmt.Errorf("close log %s: %w", l.cfg.Stream, err)
 		}
 	})

@@ -165,6 +165,19 @@ func (l *Log) fetch(ctx context.Context, found map[domain.EventID]domain.Positio
 	return records, failed
 }
 
+// Find returns the event with an id, and whether there is one.
+func (l *Log) Find(ctx context.Context, id domain.EventID) (eventlog.Record, bool, error) {
+	if l.closed() {
+		return eventlog.Record{}, false, eventlog.ErrClosed
+	}
+	found := l.view.find([]domain.EventID{id})
+	if len(found) == 0 {
+		return eventlog.Record{}, false, ctx.Err()
+	}
+	records, err := l.fetch(ctx, found)
+	return records[id], err == nil, err
+}
+
 // Next implements [eventlog.Log].
 func (l *Log) Next(ctx context.Context, stream eventlog.Stream) (eventlog.Revision, error) {
 	if err := ctx.Err(); err != nil {

@@ -84,23 +84,35 @@ func (r *request) unknown(cause error) error {
 
 // Append implements [eventlog.Log].
 func (l *Log) Append(ctx context.Context, writes ...eventlog.Write) (eventlog.Receipt, error) {
-	if err := eventlog.Check(writes); err != nil {
+	if err := check(writes); err != nil {
 		return eventlog.Receipt{}, err
-	}
-	for _, w := range writes {
-		for _, d := range w.Events {
-			if !utf8.ValidString(d.Type) {
-				return eventlog.Receipt{}, fmt.Errorf("append to %s: event type %q is not UTF-8, which the server wants", w.Stream, d.Type)
-			}
-		}
 	}
 	if err := ctx.Err(); err != nil {
 		return eventlog.Receipt{}, err
 	}
+	return l.submit(ctx, newRequest(ctx, writes))
+}
+
+// check is eventlog.Check, with what the server wants beyond.
+func check(writes []eventlog.Write) error {
+	if err := eventlog.Check(writes); err != nil {
+		return err
+	}
+	for _, w := range writes {
+		for _, d := range w.Events {
+			if !utf8.ValidString(d.Type) {
+				return fmt.Errorf("append to %s: event type %q is not UTF-8, which the server wants", w.Stream, d.Type)
+			}
+		}
+	}
+	return nil
+}
+
+// submit queues a request and waits until it is answered.
+func (l *Log) submit(ctx context.Context, r *request) (eventlog.Receipt, error) {
 	if l.closed() {
 		return eventlog.Receipt{}, eventlog.ErrClosed
 	}
-	r := newRequest(ctx, writes)
 	select {
 	case l.queue <- r:
 	case <-l.closing:
@@ -395,6 +407,13 @@ func (l *Log) known(ctx context.Context, group []*request) error {
 		if len(found) == 0 || l.view.became(&r.outcome).placed {
 			continue
 		}
+		if r.copied != nil {
+			for id, p := range found {
+				r.finish(eventlog.Receipt{}, &eventlog.ConflictError{ID: id, Position: p})
+				break
+			}
+			continue
+		}
 		records, err := l.fetch(ctx, found)
 		var corrupt *eventlog.CorruptError
 		if errors.As(err, &corrupt) {
@@ -487,6 +506,17 @@ func (l *Log) choose(group []*request) (chosen []*request, places [][]staged) {
 		}
 		if !clear {
 			continue
+		}
+		if r.copied != nil {
+			if len(chosen) > 0 {
+				continue // it has a round of its own
+			}
+			events, err := l.view.following(r.copied)
+			if err != nil {
+				r.finish(eventlog.Receipt{}, err)
+				continue
+			}
+			return []*request{r}, [][]staged{events}
 		}
 		refused, later := l.refuses(r, lengths)
 		if later {
