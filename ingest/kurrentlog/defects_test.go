@@ -265,6 +265,8 @@ func TestDefect4NoCredentialsWithoutTLS(t *testing.T) {
 	}
 	log := open(t, as(s.URL(), "book:secret"), func(c *kurrentlog.Config) { c.Plaintext = true })
 	mustAppend(t, log, write("things-1", eventlog.Any, draft("a", 0)))
+	log = open(t, as(s.URL(), "else:guess"), func(c *kurrentlog.Config) { c.Plaintext, c.User, c.Password = true, "book", "secret" })
+	mustAppend(t, log, write("things-1", eventlog.Any, draft("b", 0)))
 
 	secure, ca := certificate(t)
 	s = start(t, server.Config{Users: users, TLS: secure})
@@ -286,6 +288,25 @@ func TestDefect4NoCredentialsWithoutTLS(t *testing.T) {
 		t.Errorf("denied: %v", err)
 	}
 	mustAppend(t, log, write("things-1", eventlog.Any, draft("b", 0)))
+}
+
+// TestNoErrorTellsThePassword gives connection strings that cannot be used.
+func TestNoErrorTellsThePassword(t *testing.T) {
+	t.Parallel()
+	for _, url := range []string{
+		"esdb://book:p4ss@", "esdb://book:p4ss@host:port", "esdb://book:p4ss@a:1,b:port", "esdb://book:p4ss@host:1?tls=maybe",
+		"esdb://book:p4ss/w@rd@host:port", "esdb://book:p4ss%@host:1", "esdb://book:p4ss?w@rd@host:1", "esdb://book:p4ss\x7f@ho st:1", "book:p4ss@host:1", "esdb:book:p4ss@host",
+		"http://book:p4ss@host:1", "esdb://book:p4ss@127.0.0.1:1?tls=false&keepAliveInterval=p",
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+		_, err := kurrentlog.Open(ctx, kurrentlog.Config{URL: url, Logger: quiet(), Timeout: 100 * time.Millisecond})
+		cancel()
+		if err == nil || strings.Contains(err.Error(), "p4ss") || strings.Contains(err.Error(), "w@rd") {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+	s := start(t, server.Config{Users: map[string]string{"b@ok": "p/4:s%s?"}})
+	open(t, as(s.URL(), "b%40ok:p%2F4:s%25s%3F"), func(c *kurrentlog.Config) { c.Plaintext = true })
 }
 
 // TestDefect5NoIDIsANewIDAtEachAttempt loses the answer to an append.

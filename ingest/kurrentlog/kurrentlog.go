@@ -121,7 +121,10 @@ type Config struct {
 	// URL is the client's connection string, with the name and password if the
 	// server wants them: "esdb://book:secret@host:2113?tls=true", or
 	// "esdb+discover://…" for a cluster. Timeouts in it are not heeded.
-	URL    string
+	URL string
+	// User and Password are instead of those in URL, if one of them is given.
+	User, Password string
+
 	Stream string // the physical stream; empty: DefaultStream
 	Dir    string // folder that the view is kept in, created if absent; empty: it is not kept
 	Logger *slog.Logger

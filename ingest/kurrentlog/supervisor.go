@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -54,14 +55,21 @@ type supervisor struct {
 
 // newSupervisor reads the connection string. It connects to nothing.
 func newSupervisor(cfg Config) (*supervisor, error) {
-	conf, err := esdb.ParseConnectionString(cfg.URL)
-	var parse *url.Error
-	if errors.As(err, &parse) {
-		err = parse.Err // the whole of it would tell the password
-	}
+	address, user, password, err := credentials(cfg.URL)
 	if err != nil {
-		return nil, fmt.Errorf("connection string: %w", err)
+		return nil, err
 	}
+	conf, err := esdb.ParseConnectionString(address)
+	switch {
+	case err != nil && strings.Contains(address, "@"): // it may hold the rest of a password
+		return nil, errors.New("connection string: it cannot be read; write the special characters of the name and the password as %40 for @, %3F for ?")
+	case err != nil:
+		return nil, fmt.Errorf("connection string %s: %w", address, err)
+	}
+	if cfg.User != "" || cfg.Password != "" {
+		user, password = cfg.User, cfg.Password
+	}
+	conf.Username, conf.Password = user, password
 	s := &supervisor{timeout: cfg.Timeout, logger: cfg.Logger, closing: make(chan struct{})}
 	if conf.Username != "" && conf.Password == "" {
 		return nil, fmt.Errorf("connection string: user %s has no password, and the client would send neither", conf.Username)
@@ -88,6 +96,30 @@ func newSupervisor(cfg Config) (*supervisor, error) {
 	}
 	s.conf = *conf
 	return s, nil
+}
+
+// credentials takes the name and the password out of a connection string. What
+// is left may be shown.
+func credentials(s string) (address, user, password string, err error) {
+	scheme, rest, ok := strings.Cut(s, "://")
+	if !ok {
+		return "", "", "", errors.New("connection string: want esdb://host:port or esdb+discover://host:port")
+	}
+	hosts, parameters, query := strings.Cut(rest, "?")
+	if at := strings.LastIndexByte(hosts, '@'); at >= 0 {
+		user, password, _ = strings.Cut(hosts[:at], ":")
+		hosts = hosts[at+1:]
+	}
+	var errs [2]error
+	user, errs[0] = url.PathUnescape(user)
+	if password, errs[1] = url.PathUnescape(password); errors.Join(errs[:]...) != nil {
+		return "", "", "", errors.New("connection string: a percent sign in the name or the password must be written %25")
+	}
+	address = scheme + "://" + hosts
+	if query {
+		address += "?" + parameters
+	}
+	return address, user, password, nil
 }
 
 // take returns a client that is nobody else's.
