@@ -58,6 +58,10 @@ func backup(ctx context.Context, p *program, args []string) error {
 		return usagef("--to is missing: name the folder of the backup")
 	}
 	return p.withLog(ctx, func(l *logFolder) error {
+		log, err := l.embedded()
+		if err != nil {
+			return err
+		}
 		return inNewFolder(p.path(to), func(made folder) error {
 			// The checkpoints first: the log's copy may be longer than what they
 			// are of, and not shorter. Then the log: the replies that its events
@@ -65,7 +69,7 @@ func backup(ctx context.Context, p *program, args []string) error {
 			if err := copyTree(made.checkpoints(), l.folder.checkpoints()); err != nil {
 				return err
 			}
-			if err := l.log.Backup(made.log()); err != nil {
+			if err := log.Backup(made.log()); err != nil {
 				return err
 			}
 			if err := p.backupEvidence(l, made); err != nil {
@@ -204,7 +208,7 @@ func (p *program) verifyFolder(ctx context.Context, made folder, what string) er
 	if err != nil {
 		return err
 	}
-	l, err := openFolder(settings{Data: string(made)}, systemClock, p.logger(s))
+	l, err := openFolder(ctx, settings{Data: string(made)}, systemClock, p.logger(s))
 	if err != nil {
 		return err
 	}

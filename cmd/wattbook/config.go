@@ -29,6 +29,7 @@ type settings struct {
 	Timeout      time.Duration // greatest time for one source's poll
 	SignEvery    time.Duration // how often serve signs a checkpoint
 	Origin       string        // name of a new log, in its checkpoints; empty: one of its own
+	Cluster      clusterSettings
 
 	reading func(done, total int64) // told how far the log is read; may be nil
 }
@@ -44,6 +45,13 @@ func settingDefaults() map[string]string {
 		"timeout":       "20s",
 		"sign_every":    "10m",
 		"origin":        "",
+
+		"cluster":           "",
+		"cluster_user":      "",
+		"cluster_password":  "",
+		"cluster_stream":    "",
+		"cluster_leader":    "false",
+		"cluster_plaintext": "false",
 	}
 }
 
@@ -106,6 +114,9 @@ func readSettings(v *viper.Viper) (settings, error) {
 	s := settings{Data: v.GetString("data"), Origin: v.GetString("origin")}
 	if s.Data == "" {
 		return s, configf("setting data is empty; name a folder")
+	}
+	if err := s.Cluster.read(v); err != nil {
+		return s, err
 	}
 	for _, name := range []string{"log_level", "publish_every", "settle", "timeout", "sign_every"} {
 		if wrong := s.set(name, v.GetString(name)); wrong != "" {

@@ -68,6 +68,9 @@ func demo(ctx context.Context, p *program, args []string) error {
 	if err != nil {
 		return err
 	}
+	if s.Cluster.URL != "" {
+		return configf("the demo is played into a folder: unset the setting cluster; wattbook log copy brings it to a cluster")
+	}
 	period, err := domain.ParsePeriod(o.period)
 	if err != nil {
 		return usagef("--period: %v", err)

@@ -62,17 +62,17 @@ func (f folder) holdsBook() error {
 // logFolder is an open data folder: its log, without anything folded from it.
 type logFolder struct {
 	folder folder
-	log    *pebblelog.Log
+	log    keptLog
 	origin string // name of the log, if it gets its key now
 
 	mu     sync.Mutex
 	signer *notary // nil: not asked for yet
 }
 
-func openFolder(s settings, now func() domain.Instant, logger *slog.Logger) (*logFolder, error) {
+func openFolder(ctx context.Context, s settings, now func() domain.Instant, logger *slog.Logger) (*logFolder, error) {
 	l := &logFolder{folder: folder(s.Data), origin: s.Origin}
 	var err error
-	l.log, err = pebblelog.Open(pebblelog.Config{Dir: l.folder.log(), Now: now, Logger: logger})
+	l.log, err = s.openLog(ctx, now, logger)
 	return l, err
 }
 
@@ -145,7 +145,7 @@ type book struct {
 
 // openBook opens the log of a data folder and folds it.
 func openBook(ctx context.Context, s settings, now func() domain.Instant, logger *slog.Logger) (*book, error) {
-	l, err := openFolder(s, now, logger)
+	l, err := openFolder(ctx, s, now, logger)
 	if err != nil {
 		return nil, err
 	}
@@ -217,7 +217,7 @@ func (p *program) withLog(ctx context.Context, do func(l *logFolder) error) erro
 	if err := p.elsewhere(ctx, s); err != nil {
 		return err
 	}
-	l, err := openFolder(s, p.now, p.logger(s))
+	l, err := openFolder(ctx, s, p.now, p.logger(s))
 	if err != nil {
 		return err
 	}
@@ -271,8 +271,10 @@ func (p *program) withEngine(ctx context.Context, do func(e *engine) error) erro
 // has: a log has one writer. It returns an *elsewhereError if it did.
 func (p *program) elsewhere(ctx context.Context, s settings) error {
 	f := folder(s.Data)
-	if err := f.holdsBook(); err != nil {
-		return err
+	if s.Cluster.URL == "" {
+		if err := f.holdsBook(); err != nil {
+			return err
+		}
 	}
 	p.warnUnfinished(f)
 	return p.askHost(ctx, f)

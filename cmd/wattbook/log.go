@@ -9,6 +9,7 @@ import (
 	"maps"
 	"path/filepath"
 	"slices"
+	"strconv"
 
 	"wattbook/domain"
 	"wattbook/domain/eventlog"
@@ -17,8 +18,8 @@ import (
 
 func logVerb() verb {
 	return verb{
-		name: "log", args: "stat | tail [--count N] [--from POSITION] | export -o FILE | import FILE [--key KEY]",
-		summary: "show what the log holds; carry it in one file",
+		name: "log", args: "stat | tail [--count N] [--from POSITION] | export -o FILE | import FILE [--key KEY] | copy --from LOG --to LOG",
+		summary: "show what the log holds; carry it in one file, or to a cluster",
 		help: `
 stat counts the events by type and says where the log ends. tail prints the last
 events, or those from a position on: one line each, with the payload in JSON;
@@ -29,6 +30,19 @@ a new data folder of it. What comes in is checked against the root that was
 signed, and against the signature if --key names the log's public key: the two
 logs are the same, to the byte.
 
+copy brings a log from a data folder to an EventStoreDB or KurrentDB server, or
+back: one of --from and --to is a folder, the other a connection string such as
+esdb://host:2113?tls=true. Every event keeps its position, its id and the time at
+which it was recorded, so that both have one Merkle root; the copy is read back
+and must have it. A target that has the first events already is continued: run
+it again after it was interrupted. A target with another history is refused. Keys,
+checkpoints and evidence stay where they are. Name and password of the server
+are best given as the settings cluster_user and cluster_password
+(WATTBOOK_CLUSTER_PASSWORD), its stream as cluster_stream.
+
+With the setting cluster (WATTBOOK_CLUSTER) every verb works with the log on that
+server instead of the one in the data folder, which holds all the rest.
+
 Example: wattbook log tail --count 3`,
 		run: logShow,
 	}
@@ -36,7 +50,8 @@ Example: wattbook log tail --count 3`,
 
 func logShow(ctx context.Context, p *program, args []string) error {
 	count := p.flags.Uint64("count", 10, "`number` of events that tail prints")
-	from := p.flags.Int64("from", -1, "`position` that tail prints from, instead of the last ones")
+	from := p.flags.String("from", "", "`position` that tail prints from, instead of the last ones; the log that copy reads")
+	to := p.flags.String("to", "", "`log` that copy brings the events to")
 	out := p.flags.String("o", "", "`file` that export writes")
 	key := p.flags.String("key", "", "public `key` of the log that import reads, or the file that it is in")
 	rest, err := p.parse(args, 1, 2)
@@ -60,9 +75,17 @@ func logShow(ctx context.Context, p *program, args []string) error {
 	case "stat":
 		return p.withLog(ctx, func(l *logFolder) error { return logStat(ctx, p, l) })
 	case "tail":
-		return p.withLog(ctx, func(l *logFolder) error { return logTail(ctx, p, l, domain.Position(*count), *from) })
+		start := int64(-1)
+		if *from != "" {
+			if start, err = strconv.ParseInt(*from, 10, 64); err != nil || start < 0 {
+				return usagef("--from is %q; want a position such as 0", *from)
+			}
+		}
+		return p.withLog(ctx, func(l *logFolder) error { return logTail(ctx, p, l, domain.Position(*count), start) })
+	case "copy":
+		return logCopy(ctx, p, *from, *to)
 	}
-	return usagef("want stat, tail, export or import, got %q", rest[0])
+	return usagef("want stat, tail, export, import or copy, got %q", rest[0])
 }
 
 // logStats is what the log holds.
@@ -106,13 +129,18 @@ func logStat(ctx context.Context, p *program, l *logFolder) error {
 		}
 	}
 	s.Streams = len(s.streams)
-	s.Disk = diskSize(l.folder.log())
+	if _, err := l.embedded(); err == nil {
+		s.Disk = diskSize(l.folder.log())
+	}
 	if p.common.json {
 		return p.printJSON(s)
 	}
 	fmt.Fprintf(p.stdout, "%s events in %s streams, recorded %s to %s\n", thousands(int64(s.Events)), thousands(int64(s.Streams)), s.First, s.Last)
-	fmt.Fprintf(p.stdout, "%s readings; %s bytes of payload, %s on disk", thousands(s.Readings), thousands(s.Payload), thousands(s.Disk))
-	if s.Readings > 0 {
+	fmt.Fprintf(p.stdout, "%s readings; %s bytes of payload", thousands(s.Readings), thousands(s.Payload))
+	if s.Disk > 0 {
+		fmt.Fprintf(p.stdout, ", %s on disk", thousands(s.Disk))
+	}
+	if s.Readings > 0 && s.Disk > 0 {
 		fmt.Fprintf(p.stdout, ", %s a reading", domain.Quo(domain.NewDecimal(s.Disk, 0), domain.NewDecimal(s.Readings, 0), 1))
 	}
 	fmt.Fprint(p.stdout, "\n\n")

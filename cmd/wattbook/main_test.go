@@ -66,7 +66,7 @@ func TestCommandLinesThatAreWrong(t *testing.T) {
 		{args: []string{"serve", "--config", "none.yaml"}, code: exitUsage, want: "none.yaml"},
 		{args: []string{"demo", "--period", "October"}, code: exitUsage, want: "--period"},
 		{args: []string{"log"}, code: exitUsage, want: "want 1"},
-		{args: []string{"log", "head", "--data", empty}, code: exitUsage, want: "want stat, tail, export or import"},
+		{args: []string{"log", "head", "--data", empty}, code: exitUsage, want: "want stat, tail, export, import or copy"},
 		{args: []string{"log", "stat"}, env: []string{"WATTBOOK_DAT=x"}, code: exitUsage, want: "did you mean WATTBOOK_DATA?"},
 		{args: []string{"log", "stat"}, env: []string{"WATTBOOK_LOG_LEVEL=loud"}, code: exitUsage, want: "want debug, info, warn or error"},
 		{args: []string{"log", "stat"}, env: []string{"WATTBOOK_TIMEOUT=soon"}, code: exitUsage, want: "want a duration such as"},

@@ -31,6 +31,13 @@ type siteConfig struct {
 	SignEvery    string `yaml:"sign_every"`
 	Origin       string `yaml:"origin"`
 
+	Cluster          string `yaml:"cluster"`
+	ClusterUser      string `yaml:"cluster_user"`
+	ClusterPassword  string `yaml:"cluster_password"`
+	ClusterStream    string `yaml:"cluster_stream"`
+	ClusterLeader    bool   `yaml:"cluster_leader"`
+	ClusterPlaintext bool   `yaml:"cluster_plaintext"`
+
 	Site struct {
 		ID           domain.SiteID   `yaml:"id"`
 		Name         string          `yaml:"name"`

@@ -14,10 +14,10 @@ import (
 
 // Extend is [Restore] for a log that may hold the first of the events already,
 // as one does whose restoring was killed. It asks for the records behind what
-// the log holds: so many events with that root, which the caller compares with
-// the source. After an error it holds what came before it, and another Extend
+// the log holds: so many events with that stored tree, which the caller compares
+// with the source's. After an error it holds what came before it, and another Extend
 // continues; a crash may leave less.
-func Extend(ctx context.Context, cfg Config, records func(size domain.Position, root tlog.Hash) iter.Seq2[eventlog.Record, error]) (size domain.Position, root tlog.Hash, err error) {
+func Extend(ctx context.Context, cfg Config, records func(size domain.Position, stored tlog.HashReader) iter.Seq2[eventlog.Record, error]) (size domain.Position, root tlog.Hash, err error) {
 	l, err := open(cfg)
 	if err != nil {
 		return 0, root, err
@@ -32,11 +32,8 @@ func Extend(ctx context.Context, cfg Config, records func(size domain.Position, 
 	default:
 		return 0, root, fmt.Errorf("extend log %s: its ids could not be read; see the warning above", cfg.Dir)
 	}
-	if size, root, err = l.Tree(); err != nil {
-		return 0, root, err
-	}
 	var ended error
-	err = l.restore(context.WithoutCancel(ctx), until(ctx, records(size, root), &ended))
+	err = l.restore(context.WithoutCancel(ctx), until(ctx, records(domain.Position(l.head.Load()), l), &ended))
 	if err = errors.Join(ended, err); err != nil {
 		return 0, root, fmt.Errorf("extend log %s: %w", cfg.Dir, err)
 	}

@@ -33,9 +33,10 @@ func TestExtendContinuesWhereItEnded(t *testing.T) {
 	dir, away := t.TempDir(), errors.New("the source went away")
 	held := []domain.Position{}
 	for range 100 {
-		size, root, err := pebblelog.Extend(t.Context(), config(dir), func(size domain.Position, root tlog.Hash) iter.Seq2[eventlog.Record, error] {
-			if h, err := tlog.TreeHash(int64(size), source); err != nil || h != root {
-				t.Errorf("%d events have the root %s, want %s, %v", size, root, h, err)
+		size, root, err := pebblelog.Extend(t.Context(), config(dir), func(size domain.Position, stored tlog.HashReader) iter.Seq2[eventlog.Record, error] {
+			want, err1 := tlog.TreeHash(int64(size), source)
+			if root, err := tlog.TreeHash(int64(size), stored); err != nil || err1 != nil || root != want {
+				t.Errorf("%d events have the root %s, want %s, %v", size, root, want, errors.Join(err, err1))
 			}
 			held = append(held, size)
 			return func(yield func(eventlog.Record, error) bool) {
@@ -66,7 +67,7 @@ func TestExtendContinuesWhereItEnded(t *testing.T) {
 	twice := all[0]
 	twice.Position, twice.RecordedAt, twice.Revision = want, all[want-1].RecordedAt+1, 0
 	twice.Stream = "twice-1"
-	if _, _, err := pebblelog.Extend(t.Context(), config(dir), func(domain.Position, tlog.Hash) iter.Seq2[eventlog.Record, error] {
+	if _, _, err := pebblelog.Extend(t.Context(), config(dir), func(domain.Position, tlog.HashReader) iter.Seq2[eventlog.Record, error] {
 		return func(yield func(eventlog.Record, error) bool) { yield(twice, nil) }
 	}); err == nil || !strings.Contains(err.Error(), "comes twice") {
 		t.Errorf("an id that is on record: %v", err)
