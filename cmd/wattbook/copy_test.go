@@ -309,3 +309,108 @@ func TestTheBookMayBeOnACluster(t *testing.T) {
 		})
 	}
 }
+
+// clustered moves the book to a server, and finds there what it was: the same
+// conclusions, proofs and checkpoints.
+func (m month) clustered(t *testing.T) {
+	want := wattbook(t, "verify", "--data", m.data, "--json")
+	var root copied
+	if err := json.Unmarshal([]byte(want.out), &root); err != nil || want.code != exitOK {
+		t.Fatalf("verify: exit %d, %v\n%s", want.code, err, want.errors)
+	}
+	s := cluster(t, server.Config{})
+	there, r := logCopied(t, m.data, s.URL())
+	if r.code != exitOK || there.Root != root.Root || there.Copied != root.Events {
+		t.Fatalf("copy: exit %d, %+v, want %+v\n%s", r.code, there, root, r.errors)
+	}
+	back := filepath.Join(t.TempDir(), "back")
+	if home, r := logCopied(t, s.URL(), back); r.code != exitOK || home.Root != root.Root {
+		t.Errorf("copy back: exit %d, %+v, want %+v\n%s", r.code, home, root, r.errors)
+	}
+	// Another machine has the keys and checkpoints, and the log on the server.
+	for _, part := range []string{folder(m.data).checkpoints(), filepath.Dir(folder(m.data).privateKey())} {
+		if err := copyTree(filepath.Join(back, filepath.Base(part)), part); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.RemoveAll(folder(back).log()); err != nil {
+		t.Fatal(err)
+	}
+	env := []string{"WATTBOOK_CLUSTER=" + s.URL()}
+	if got := wattbookIn(t, env, "verify", "--data", back, "--json"); got.code != exitOK || got.out != want.out {
+		t.Errorf("verify on the server: exit %d\n%swant\n%s%s", got.code, got.out, want.out, got.errors)
+	}
+	file := filepath.Join(t.TempDir(), "invoice.proof")
+	made := wattbookIn(t, env, "prove", "--invoice", "CB-2026-000003", "-o", file, "--data", back)
+	if checked := wattbook(t, "prove", "--check", file, "--key", folder(m.data).publicKey()); made.code != exitOK || checked.code != exitOK {
+		t.Errorf("prove on the server: exit %d and %d\n%s%s", made.code, checked.code, made.errors, checked.out)
+	}
+	golden, err := os.ReadFile(filepath.Join("testdata", "october-seed-1.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := wattbookIn(t, env, "replay", "--data", back)
+	for line := range strings.Lines(string(golden)) {
+		fields := strings.Fields(line)
+		if digest := fields[len(fields)-1]; again.code != exitOK || !strings.Contains(again.out, digest) {
+			t.Errorf("the log on the server does not replay to %s\n%s%s", line, again.out, again.errors)
+		}
+	}
+}
+
+// TestAServiceOnAClusterIsKilled kills a service whose log is on a server that
+// restarts meanwhile, and checks what TestKillingTheServiceLosesAndDoublesNothing
+// does, in the copy that the log comes back as.
+func TestAServiceOnAClusterIsKilled(t *testing.T) {
+	if testing.Short() {
+		t.Skip("TestAServiceOnAClusterIsKilled: -short")
+	}
+	s := cluster(t, server.Config{Now: time.Now})
+	t.Setenv("WATTBOOK_CLUSTER", s.URL())
+	config, data := liveSite(t), filepath.Join(t.TempDir(), "data")
+	acked := uint64(0)
+	for round := range 3 {
+		service := startService(t, config, data)
+		for from, deadline := acked, time.Now().Add(30*time.Second); service.acked.Load() < from+9; time.Sleep(20 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				t.Fatal("the service records nothing")
+			}
+		}
+		if round == 1 {
+			if err := s.Restart(50 * time.Millisecond); err != nil {
+				t.Fatal(err)
+			}
+			for _, c := range []struct {
+				args []string
+				code int
+				want string
+			}{
+				{[]string{"log", "stat"}, exitOK, "readings.recorded/1"},
+				{[]string{"checkpoint"}, exitOK, "— wattbook/"},
+				{[]string{"verify"}, exitOK, "checkpoints agree"},
+				{[]string{"backup", "--to", filepath.Join(t.TempDir(), "saved")}, exitFinding, "is on a cluster"},
+				{[]string{"serve", "--config", config}, exitFinding, "another process has it"},
+			} {
+				got := wattbook(t, append(c.args, "--data", data)...)
+				if got.code != c.code || !strings.Contains(got.out+got.errors, c.want) {
+					t.Errorf("wattbook %s: exit %d, want %d and %q\n%s%s", strings.Join(c.args, " "), got.code, c.code, c.want, got.out, got.errors)
+				}
+			}
+		}
+		if err := service.cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		<-service.ended
+		_ = service.cmd.Wait()
+		acked = service.acked.Load()
+	}
+	back := filepath.Join(t.TempDir(), "back")
+	got, r := logCopied(t, s.URL(), back)
+	if r.code != exitOK || uint64(got.Events) < acked {
+		t.Fatalf("position %d was announced, the copy: exit %d, %+v\n%s", acked, r.code, got, r.errors)
+	}
+	checkBooks(t, back)
+	if entries, err := os.ReadDir(folder(data).log()); err == nil {
+		t.Errorf("the folder of a log on a cluster holds a log: %v", entries)
+	}
+}

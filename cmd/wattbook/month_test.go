@@ -42,6 +42,7 @@ func TestTheMonth(t *testing.T) {
 	t.Run("the log tells what it holds", m.log)
 	t.Run("whoever has the key checks invoices and events without the log", m.proofs)
 	t.Run("a copy is the same book, and a rewritten one is found out", m.copies)
+	t.Run("on a cluster the log says the same, and comes back the same", m.clustered)
 	t.Run("a file is imported once, and a contradiction is a finding", m.imports)
 	t.Run("a witness confirms that the log has only grown", m.witnessed)
 }
