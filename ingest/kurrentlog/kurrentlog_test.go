@@ -149,6 +149,18 @@ func TestConformanceWithAKeptView(t *testing.T) {
 	})
 }
 
+// TestConformanceWhenReopened closes and opens logs, whose view is kept or made
+// anew.
+func TestConformanceWhenReopened(t *testing.T) {
+	t.Parallel()
+	for _, dir := range []string{"", t.TempDir()} {
+		logtest.RunReopened(t, func(t *testing.T) func() eventlog.Log {
+			s := start(t, server.Config{})
+			return func() eventlog.Log { return open(t, s.URL(), kept(dir)) }
+		})
+	}
+}
+
 // TestConformanceOfARealServer runs the suite where there is one.
 func TestConformanceOfARealServer(t *testing.T) {
 	url := os.Getenv("WATTBOOK_EVENTSTOREDB")
@@ -162,6 +174,13 @@ func TestConformanceOfARealServer(t *testing.T) {
 		return open(t, url, func(c *kurrentlog.Config) {
 			c.Stream, c.Timeout = fmt.Sprintf("wattbook-test.%x-%d", run, n), 10*time.Second
 		})
+	})
+	logtest.RunReopened(t, func(t *testing.T) func() eventlog.Log {
+		return func() eventlog.Log {
+			return open(t, url, func(c *kurrentlog.Config) {
+				c.Stream, c.Timeout = fmt.Sprintf("wattbook-test.%x-again", run), 10*time.Second
+			})
+		}
 	})
 }
 

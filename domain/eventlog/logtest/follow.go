@@ -157,3 +157,114 @@ func waiting(t *testing.T, log eventlog.Log) {
 		t.Error("wait did not end with the log")
 	}
 }
+
+// givenUp lets appends end before the log answers. Each is there as a whole or
+// not at all, and appending it again settles it.
+func givenUp(t *testing.T, log eventlog.Log) {
+	const writers, each, events = 6, 25, 3
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	drafts := func(w, i int) []eventlog.Draft {
+		var ds []eventlog.Draft
+		for k := range events {
+			ds = append(ds, draft(w, "/", i, "/", k))
+		}
+		return ds
+	}
+	var wg sync.WaitGroup
+	acked := make([]int, writers)
+	for w := range writers {
+		rng := rand.New(rand.NewPCG(seed, uint64(w)))
+		wg.Go(func() {
+			for i := range each {
+				ctx, cancel := context.WithCancel(t.Context())
+				time.AfterFunc(time.Duration(rng.IntN(1500))*time.Microsecond, cancel)
+				ds := drafts(w, i)
+				_, err := log.Append(ctx, write("things-1", eventlog.Any, ds[:1]...), write("things-2", eventlog.Any, ds[1:]...))
+				cancel()
+				switch {
+				case err == nil:
+					acked[w]++
+				case !errors.Is(err, context.Canceled):
+					t.Errorf("writer %d, append %d: %v", w, i, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	for w := range writers {
+		for i := range each {
+			ds := drafts(w, i)
+			r := mustAppend(t, log, write("things-1", eventlog.Any, ds[:1]...), write("things-2", eventlog.Any, ds[1:]...))
+			if r.Known {
+				acked[w]--
+			}
+		}
+		if acked[w] > 0 {
+			t.Errorf("writer %d: %d appends that were acknowledged were not on record", w, acked[w])
+		}
+	}
+	rs := all(t, log)
+	if len(rs) != writers*each*events {
+		t.Fatalf("%d events are on record, want %d", len(rs), writers*each*events)
+	}
+	for i := 0; i < len(rs); i += events {
+		var w, n int
+		if _, err := fmt.Sscanf(string(rs[i].Payload), `{"about":"%d/%d/0"}`, &w, &n); err != nil {
+			t.Fatalf("position %d begins no append: %s", i, rs[i].Payload)
+		}
+		for k, d := range drafts(w, n) {
+			if rs[i+k].ID != d.ID {
+				t.Fatalf("position %d is not event %d of append %d of writer %d", i+k, k, n, w)
+			}
+		}
+	}
+}
+
+// RunReopened checks that a log that is closed and opened again is the same
+// log: nothing is forgotten, however often. Open returns what opens one log
+// again and again, the first time empty.
+func RunReopened(t *testing.T, open func(t *testing.T) func() eventlog.Log) {
+	again := open(t)
+	var want []eventlog.Record
+	for round := range 4 {
+		log := again()
+		if diff := cmp.Diff(want, all(t, log)); diff != "" {
+			t.Fatalf("opened for the %d. time the log differs (-want +got):\n%s", round+1, diff)
+		}
+		for _, r := range want {
+			d := eventlog.Draft{ID: r.ID, Type: r.Type, Payload: r.Payload, Metadata: r.Metadata}
+			if got := mustAppend(t, log, write(r.Stream, eventlog.None, d)); got != (eventlog.Receipt{First: r.Position, Count: 1, Known: true}) {
+				t.Fatalf("event %d again: receipt %+v", r.Position, got)
+			}
+			d.Payload = []byte("other")
+			var conflict *eventlog.ConflictError
+			if _, err := log.Append(t.Context(), write(r.Stream, eventlog.Any, d)); !errors.As(err, &conflict) || conflict.Position != r.Position {
+				t.Fatalf("event %d with other content: %v", r.Position, err)
+			}
+		}
+		head(t, log, domain.Position(len(want)))
+		for i := range 20 {
+			s := eventlog.Stream(fmt.Sprintf("things-%d", i%3))
+			n, err := log.Next(t.Context(), s)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var wrong *eventlog.RevisionError
+			if _, err := log.Append(t.Context(), write(s, eventlog.After(n+1), draft("wrong"))); !errors.As(err, &wrong) || wrong.Actual != n {
+				t.Fatalf("an append behind the end of %s, of %d events: %v", s, n, err)
+			}
+			mustAppend(t, log, write(s, eventlog.After(n), draft(round, "/", i, "a"), draft(round, "/", i, "b")))
+		}
+		rs := all(t, log)
+		for i := 1; i < len(rs); i++ {
+			if rs[i].RecordedAt <= rs[i-1].RecordedAt {
+				t.Fatalf("position %d is recorded at %s, after %s", i, rs[i].RecordedAt, rs[i-1].RecordedAt)
+			}
+		}
+		want = rs
+		if err := log.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

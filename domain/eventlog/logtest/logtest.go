@@ -39,6 +39,7 @@ func Run(t *testing.T, open func(t *testing.T) eventlog.Log) {
 		{"waiting ends with the context and with the log", waiting},
 		{"reading starts anywhere and stops at will", reading},
 		{"a cancelled append says so", cancelled},
+		{"appends that are given up are there once and whole, or not at all", givenUp},
 		{"limits are stated and kept", limits},
 		{"a closed log says so", closed},
 		{"random histories agree with a model", model},
@@ -379,8 +380,14 @@ func reading(t *testing.T, log eventlog.Log) {
 		}
 	}
 	for from := range eventlog.Revision(12) {
-		if got, want := len(stream(t, log, "things-1", from)), max(0, 10-int(from)); got != want {
+		rs := stream(t, log, "things-1", from)
+		if got, want := len(rs), max(0, 10-int(from)); got != want {
 			t.Fatalf("stream from %d: got %d events, want %d", from, got, want)
+		}
+		for i, r := range rs {
+			if want := from + eventlog.Revision(i); r.Stream != "things-1" || r.Revision != want || r.Position != domain.Position(2*want+1) {
+				t.Fatalf("stream from %d: event %d is revision %d of %s at position %d", from, i, r.Revision, r.Stream, r.Position)
+			}
 		}
 	}
 	if got := stream(t, log, "things-none", 0); len(got) != 0 {
@@ -421,45 +428,6 @@ func cancelled(t *testing.T, log eventlog.Log) {
 	// Whatever became of it, appending again settles it.
 	mustAppend(t, log, write("things-1", eventlog.Any, draft("a")))
 	head(t, log, 1)
-}
-
-func limits(t *testing.T, log eventlog.Log) {
-	big := eventlog.Draft{ID: domain.EventIDOf("big"), Type: "thing.happened/1", Payload: make([]byte, eventlog.MaxEventBytes)}
-	mustAppend(t, log, write("things-1", eventlog.None, big))
-	if got := all(t, log); len(got) != 1 || len(got[0].Payload) != eventlog.MaxEventBytes {
-		t.Fatal("an event of the greatest size did not come back whole")
-	}
-	tooBig := big
-	tooBig.ID, tooBig.Payload = domain.EventIDOf("too big"), make([]byte, eventlog.MaxEventBytes+1)
-	noID, noType, reserved := draft("a"), draft("b"), draft("c")
-	noID.ID, noType.Type, reserved.Type = domain.EventID{}, "", "$thing"
-	many := make([]eventlog.Draft, eventlog.MaxAppendEvents+1)
-	for i := range many {
-		many[i] = draft("many", i)
-	}
-	for name, w := range map[string][]eventlog.Write{
-		"too many bytes":       {write("things-1", eventlog.Any, tooBig)},
-		"too many events":      {write("things-1", eventlog.Any, many...)},
-		"no events":            {write("things-1", eventlog.Any)},
-		"nothing":              {},
-		"no id":                {write("things-1", eventlog.Any, noID)},
-		"no type":              {write("things-1", eventlog.Any, noType)},
-		"reserved type":        {write("things-1", eventlog.Any, reserved)},
-		"the same id twice":    {write("things-1", eventlog.Any, draft("a"), draft("a"))},
-		"a stream named twice": {write("things-1", eventlog.Any, draft("a")), write("things-1", eventlog.Any, draft("b"))},
-		"reserved stream":      {write("$things-1", eventlog.Any, draft("a"))},
-		"stream without id":    {write("things", eventlog.Any, draft("a"))},
-		"empty id":             {write("things-", eventlog.Any, draft("a"))},
-		"empty stream":         {write("", eventlog.Any, draft("a"))},
-		"control character":    {write("things-a\x00b", eventlog.Any, draft("a"))},
-	} {
-		if _, err := log.Append(t.Context(), w...); err == nil {
-			t.Errorf("%s: accepted", name)
-		}
-	}
-	head(t, log, 1)
-	mustAppend(t, log, write("things-2", eventlog.None, many[:eventlog.MaxAppendEvents]...))
-	head(t, log, 1+eventlog.MaxAppendEvents)
 }
 
 func closed(t *testing.T, log eventlog.Log) {
