@@ -53,6 +53,12 @@
 // contradicts is made anew. The Merkle tree over the events (package proof)
 // follows the same way: see [Log.Tree].
 //
+// It follows the physical stream, whose events stand in $all in the same order,
+// and not $all with a filter: the server's checkpoints of that may stand still
+// for ever or pass over an event. How far the fold has come is kept with every
+// append that is whole, so that nothing is left to save when the subscription
+// has caught up.
+//
 // Next, Head, Wait and the end of ReadAll are as of what the process has
 // folded. Its own appends are among that; those of another process come when
 // the subscription brings them.
