@@ -4,12 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
-	"strings"
 
 	"golang.org/x/mod/sumdb/tlog"
 
@@ -119,22 +118,26 @@ func (c *copying) extend(ctx context.Context, target *kurrentlog.Log) error {
 	return c.same(size, root)
 }
 
-// copyToFolder brings the events into a data folder: one that holds the first
-// of them, or a new one, which has another name until it is whole.
+// copyToFolder brings the events into a data folder: into the log there, or into
+// a new one, which has another name until it is whole.
 func (p *program) copyToFolder(ctx context.Context, s settings, source keptLog, to string) error {
 	c, err := p.copyFrom(source)
 	if err != nil {
 		return err
 	}
 	target := folder(p.path(to))
-	work := target
-	if target.holdsBook() != nil {
-		if entries, err := os.ReadDir(string(target)); err == nil && len(entries) > 0 {
-			return fmt.Errorf("%s is there already and holds no book: name another folder", target)
-		}
-		work = folder(strings.TrimRight(string(target), string(filepath.Separator)) + ".partial")
+	there, err := pebblelog.Exists(target.log())
+	if err != nil {
+		return err
 	}
-	_, _, err = pebblelog.Extend(ctx, pebblelog.Config{Dir: work.log(), Now: systemClock, Logger: p.logger(s)},
+	work := target.log()
+	if !there {
+		if err := target.mayHoldBook(); err != nil {
+			return err
+		}
+		work += ".partial"
+	}
+	_, _, err = pebblelog.Extend(ctx, pebblelog.Config{Dir: work, Now: systemClock, Logger: p.logger(s)},
 		func(held domain.Position, stored tlog.HashReader) iter.Seq2[eventlog.Record, error] {
 			if err := c.agree(held, stored); err != nil {
 				return func(yield func(eventlog.Record, error) bool) { yield(eventlog.Record{}, err) }
@@ -142,30 +145,42 @@ func (p *program) copyToFolder(ctx context.Context, s settings, source keptLog, 
 			return c.rest(ctx)
 		})
 	if err == nil {
-		err = c.readBack(ctx, work, s)
+		err = c.readBack(ctx, target, work, s)
+	}
+	if err == nil && !there {
+		err = os.Rename(work, target.log())
 	}
 	if err != nil {
 		return fmt.Errorf("copy to %s: %w", work, err)
 	}
-	if work != target {
-		if err := os.Remove(string(target)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		if err := os.Rename(string(work), string(target)); err != nil {
-			return err
-		}
-	}
 	return c.report(s.Cluster.shown(), to)
 }
 
-// readBack verifies the log that was made in a folder.
-func (c *copying) readBack(ctx context.Context, made folder, s settings) error {
-	l, err := openFolder(ctx, settings{Data: string(made)}, systemClock, c.p.logger(s))
+// mayHoldBook refuses a folder that is something else.
+func (f folder) mayHoldBook() error {
+	entries, err := os.ReadDir(string(f))
+	if len(entries) == 0 {
+		return nil //nolint:nilerr // it will be made
+	}
+	parts := append(f.kept(), f.log()+".partial", f.evidence(), f.warehouse(), f.cluster())
+	for _, e := range entries {
+		if slices.Contains(parts, filepath.Join(string(f), e.Name())) {
+			return nil
+		}
+	}
+	return errors.Join(err, fmt.Errorf("%s is there already and is no data folder: name another one", f))
+}
+
+// readBack verifies the log that was made, by the checkpoints of its folder,
+// too, if there are some.
+func (c *copying) readBack(ctx context.Context, f folder, dir string, s settings) error {
+	log, err := pebblelog.Open(pebblelog.Config{Dir: dir, Now: systemClock, Logger: c.p.logger(s)})
 	if err != nil {
 		return err
 	}
-	found, err := l.verifyOwn(ctx, func(done, total int64) {})
-	if err = errors.Join(err, l.log.Close()); err != nil {
+	made := &logFolder{folder: f, log: log}
+	found, err := made.verifyOwn(ctx, func(done, total int64) {})
+	if err = errors.Join(err, log.Close()); err != nil {
 		return err
 	}
 	return c.same(domain.Position(found.Events), found.Root)

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -199,8 +200,8 @@ func TestACopyThatWasInterruptedGoesOn(t *testing.T) {
 	}
 	// The log is read to open it, for its root, and to copy it.
 	interrupted(server.Fault{On: server.Read, Nth: int(reads.Load()-before) * 5 / 6, Do: server.Delay, For: time.Second}, "--from", s.URL(), "--to", back)
-	if _, err := os.Stat(back); !os.IsNotExist(err) {
-		t.Errorf("half a copy has the name of a whole one: %v", err)
+	if r := wattbook(t, "log", "stat", "--data", back); r.code != exitFinding || !strings.Contains(r.errors, "holds no book") {
+		t.Errorf("half a copy is a book: exit %d\n%s%s", r.code, r.out, r.errors)
 	}
 	got, r = logCopied(t, s.URL(), back)
 	if r.code != exitOK || got.Root != want.Root || got.Copied >= want.Events || got.Copied == 0 {
@@ -228,7 +229,7 @@ func TestACopyRefusesAnotherHistory(t *testing.T) {
 		{other, s.URL(), exitFinding, "holds another history from position 0 on"},
 		{s.URL(), other, exitFinding, "holds another history from position 0 on"},
 		{s.URL(), longer, exitFinding, "copy the other way"},
-		{s.URL(), occupied, exitFinding, "holds no book"},
+		{s.URL(), occupied, exitFinding, "is no data folder"},
 		{filepath.Join(occupied, "none"), s.URL(), exitFinding, "holds no book"},
 		{book, "", exitUsage, "--from and --to are missing"},
 		{book, other, exitUsage, "wattbook backup copies a folder"},
@@ -289,12 +290,25 @@ func TestTheBookMayBeOnACluster(t *testing.T) {
 	forged := &server.Memory{}
 	all := s.Events()
 	victim := len(all) / 2
+	all[victim].Data = slices.Clone(all[victim].Data)
 	all[victim].Data[len(all[victim].Data)/2] ^= 1
 	if err := forged.Append(all); err != nil {
 		t.Fatal(err)
 	}
 	env = append(env, "WATTBOOK_CLUSTER="+cluster(t, server.Config{Store: forged, Users: map[string]string{"book": "p4ss"}}).URL())
 	check(exitFinding, fmt.Sprintf("DAMAGED  position %d: the event is not what it was; it contradicts the checkpoint of %s", victim, events), "verify")
+
+	// What comes back into the folder must be what was signed.
+	forgery := env[len(env)-1][len("WATTBOOK_CLUSTER="):]
+	if r := wattbookIn(t, env, "log", "copy", "--from", forgery, "--to", book); r.code != exitFinding || !strings.Contains(r.errors, "it contradicts the checkpoint") {
+		t.Errorf("copy of a forgery: exit %d\n%s%s", r.code, r.out, r.errors)
+	}
+	if err := os.RemoveAll(folder(book).log() + ".partial"); err != nil {
+		t.Fatal(err)
+	}
+	if r := wattbookIn(t, env, "log", "copy", "--from", s.URL(), "--to", book); r.code != exitOK {
+		t.Errorf("copy back into the folder: exit %d\n%s%s", r.code, r.out, r.errors)
+	}
 
 	for _, c := range []struct{ set, want string }{
 		{"WATTBOOK_CLUSTER=host:2113", "setting cluster is no connection string"},

@@ -22,7 +22,7 @@ func Extend(ctx context.Context, cfg Config, records func(size domain.Position, 
 	if err != nil {
 		return 0, root, err
 	}
-	defer func() { err = errors.Join(err, l.db.Close(), l.lock.Close()) }()
+	defer func() { err = errors.Join(err, l.closeDB()) }()
 	if err := l.failure(); err != nil {
 		return 0, root, err
 	}
