@@ -45,6 +45,7 @@ func script(rng *rand.Rand, n, calls int) []server.Fault {
 			{Do: server.Refuse, For: 20 * time.Millisecond},
 			{Do: server.Hang, After: true},
 			{Do: server.NotLeader},
+			{Do: server.Behind},
 		},
 		server.Subscribe: {
 			{Do: server.Drop}, {Do: server.Drop, After: true}, {Do: server.Silence}, {Do: server.Unknown}, {Do: server.Hang, After: true},
@@ -192,6 +193,18 @@ func acknowledged(t *testing.T, rng *rand.Rand) {
 	}
 	if t.Failed() {
 		t.Logf("faults: %v", faults)
+	}
+}
+
+// TestANodeThatIsBehindIsWaitedFor reads from one, after a call that took all
+// the time that a call may take.
+func TestANodeThatIsBehindIsWaitedFor(t *testing.T) {
+	s := start(t, server.Config{})
+	log := open(t, s.URL(), hurried)
+	mustAppend(t, log, write("things-1", eventlog.Any, draft("a", 0)))
+	s.Inject(server.Fault{On: server.Read, Do: server.Hang}, server.Fault{On: server.Read, Nth: 2, Do: server.Behind}, server.Fault{On: server.Read, Nth: 3, Do: server.Behind})
+	if got := contents(t, log); len(got) != 1 || len(s.Pending()) > 0 {
+		t.Errorf("the log holds %q; faults left: %v", got, s.Pending())
 	}
 }
 

@@ -51,7 +51,7 @@ func (l *Log) read(ctx context.Context, n int, at func(i int) domain.Position, y
 
 // scan does so for the writer, too, which goes on while the log closes.
 func (l *Log) scan(ctx context.Context, n int, at func(i int) domain.Position, yield func(eventlog.Record, error) bool) {
-	empty, since := 0, time.Now()
+	empty, since := 0, time.Time{} // answers without an event, one after the other, and since when
 	for i := 0; i < n; {
 		records, err := l.some(ctx, n-i, func(k int) domain.Position { return at(i + k) })
 		for _, r := range records {
@@ -65,7 +65,10 @@ func (l *Log) scan(ctx context.Context, n int, at func(i int) domain.Position, y
 		}
 		i += len(records)
 		if empty++; len(records) > 0 {
-			empty, since = 0, time.Now()
+			empty = 0
+		}
+		if empty == 1 {
+			since = time.Now()
 		}
 		if err == nil && empty > 0 {
 			// The view has the event, so it is there: this node may be behind.

@@ -45,6 +45,7 @@ const (
 	Unknown   Kind = "unknown"    // a message that no client knows comes in between (reads and subscriptions)
 	Duplicate Kind = "duplicate"  // the append is delivered twice, and the second answer counts
 	Lie       Kind = "lie"        // the append is acknowledged, and not recorded
+	Behind    Kind = "behind"     // the node has nothing of the stream yet (reads)
 	Silence   Kind = "silence"    // the subscription is confirmed, and nothing comes
 	Garble    Kind = "garble"     // the first event's metadata arrive damaged (reads and subscriptions)
 )

@@ -46,6 +46,8 @@ func (v *streamsService) Read(req *streams.ReadReq, stream streams.Streams_ReadS
 		return status.Error(codes.InvalidArgument, "The combination of options is invalid.")
 	case call == Subscribe:
 		return r.subscribe(ctx)
+	case o.GetStream() != nil && f.is(Behind):
+		return r.notFound(string(o.GetStream().GetStreamIdentifier().GetStreamName()))
 	case o.GetStream() != nil:
 		return r.stream(ctx, backwards)
 	}
@@ -82,9 +84,7 @@ func (r *reader) stream(ctx context.Context, backwards bool) error {
 		events, err := r.book.page(name, from, backwards, min(pageEvents, r.wanted()-r.sent))
 		switch {
 		case errors.Is(err, errNoStream):
-			return r.out.Send(&streams.ReadResp{Content: &streams.ReadResp_StreamNotFound_{
-				StreamNotFound: &streams.ReadResp_StreamNotFound{StreamIdentifier: identifier(name)},
-			}})
+			return r.notFound(name)
 		case err != nil:
 			return streamDeleted(ctx, name)
 		case len(events) == 0:
@@ -99,6 +99,12 @@ func (r *reader) stream(ctx context.Context, backwards bool) error {
 			from -= 2
 		}
 	}
+}
+
+func (r *reader) notFound(name string) error {
+	return r.out.Send(&streams.ReadResp{Content: &streams.ReadResp_StreamNotFound_{
+		StreamNotFound: &streams.ReadResp_StreamNotFound{StreamIdentifier: identifier(name)},
+	}})
 }
 
 // ended tells a client that knows the word where the stream ends.

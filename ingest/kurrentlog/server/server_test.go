@@ -137,6 +137,7 @@ func TestFaultsOfReads(t *testing.T) {
 		{server.Fault{Do: server.Hang, After: true}, "DeadlineExceeded", 1},
 		{server.Fault{Do: server.Unknown}, "panic", 0},
 		{server.Fault{Do: server.Refuse}, "Unavailable", 0},
+		{server.Fault{Do: server.Behind}, "not found", 0},
 	} {
 		c.fault.On = server.Read
 		t.Run(c.fault.String(), func(t *testing.T) {
