@@ -60,6 +60,16 @@ func isCluster(name string) bool {
 	return strings.HasPrefix(name, "esdb://") || strings.HasPrefix(name, "esdb+discover://")
 }
 
+// at returns the settings for the log at a connection string: a name and a
+// password in it count more than those of the settings.
+func (c clusterSettings) at(url string) clusterSettings {
+	c.URL = url
+	if authority, _, _ := strings.Cut(url, "?"); strings.Contains(authority, "@") {
+		c.User, c.Password = "", ""
+	}
+	return c
+}
+
 // shown is the URL without what nobody should see.
 func (c clusterSettings) shown() string {
 	scheme, rest, _ := strings.Cut(c.URL, "://")

@@ -31,7 +31,7 @@ func logCopy(ctx context.Context, p *program, from, to string) error {
 		return err
 	}
 	if isCluster(to) {
-		s.Cluster.URL = to
+		s.Cluster = s.Cluster.at(to)
 		return p.withFolder(ctx, s, from, func(l *logFolder) error {
 			source, err := l.embedded()
 			if err != nil {
@@ -40,7 +40,7 @@ func logCopy(ctx context.Context, p *program, from, to string) error {
 			return p.copyToCluster(ctx, s, source, from)
 		})
 	}
-	s.Cluster.URL = from
+	s.Cluster = s.Cluster.at(from)
 	source, err := s.Cluster.open(ctx, "", p.logger(s))
 	if err != nil {
 		return err

@@ -1,12 +1,13 @@
 package main
 
 import (
-	"context"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -153,10 +154,10 @@ func TestALogGoesToAClusterAndBack(t *testing.T) {
 	}
 }
 
-// TestACopyThatWasInterruptedGoesOn ends copies in the middle, in both
+// TestACopyThatWasInterruptedGoesOn kills copies in the middle, in both
 // directions.
 func TestACopyThatWasInterruptedGoesOn(t *testing.T) {
-	book := bookOf(t, 2, 3000)
+	book := bookOf(t, 2, 1500)
 	want := rootOf(t, book)
 	var reads atomic.Int64
 	s := cluster(t, server.Config{Watch: func(call server.Call, _ map[string][]string) {
@@ -164,27 +165,28 @@ func TestACopyThatWasInterruptedGoesOn(t *testing.T) {
 			reads.Add(1)
 		}
 	}})
-	// interrupted runs a copy that comes to a fault, and ends there.
+	// interrupted starts a copy that comes to a fault, and kills it there.
 	interrupted := func(fault server.Fault, args ...string) {
 		t.Helper()
 		s.Inject(fault)
-		ctx, cancel := context.WithCancel(t.Context())
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			for len(s.Pending()) > 0 && ctx.Err() == nil {
-				time.Sleep(time.Millisecond)
-			}
-			cancel()
-		}()
-		p := &program{stdout: new(strings.Builder), stderr: new(strings.Builder), getenv: os.Getenv, environ: os.Environ}
-		if code := run(ctx, append([]string{"log", "copy"}, args...), p); code != exitFinding {
-			t.Errorf("a copy that was interrupted: exit %d\n%s", code, p.stdout)
+		cmd := exec.Command(os.Args[0], append([]string{"log", "copy"}, args...)...)
+		cmd.Env = append(os.Environ(), "RUN_AS_PROGRAM=1")
+		var out bytes.Buffer
+		cmd.Stdout, cmd.Stderr = &out, &out
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
 		}
-		cancel()
-		<-done
+		for deadline := time.Now().Add(60 * time.Second); len(s.Pending()) > 0 && time.Now().Before(deadline); {
+			time.Sleep(time.Millisecond)
+		}
+		if err := cmd.Process.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Wait(); err == nil || len(s.Pending()) > 0 {
+			t.Fatalf("the copy was not killed at the fault: %v\n%s", err, &out)
+		}
 	}
-	interrupted(server.Fault{On: server.Append, Nth: 3, Do: server.Delay, For: time.Second}, "--from", book, "--to", s.URL())
+	interrupted(server.Fault{On: server.Append, Nth: 3, Do: server.Delay, For: time.Minute}, "--from", book, "--to", s.URL())
 	part := int64(len(s.Events()))
 	if part == 0 || part >= want.Events {
 		t.Fatalf("%d of %d events were copied", part, want.Events)
@@ -199,7 +201,7 @@ func TestACopyThatWasInterruptedGoesOn(t *testing.T) {
 		t.Fatalf("copy back: exit %d\n%s", r.code, r.errors)
 	}
 	// The log is read to open it, for its root, and to copy it.
-	interrupted(server.Fault{On: server.Read, Nth: int(reads.Load()-before) * 5 / 6, Do: server.Delay, For: time.Second}, "--from", s.URL(), "--to", back)
+	interrupted(server.Fault{On: server.Read, Nth: int(reads.Load()-before) * 5 / 6, Do: server.Delay, For: time.Minute}, "--from", s.URL(), "--to", back)
 	if r := wattbook(t, "log", "stat", "--data", back); r.code != exitFinding || !strings.Contains(r.errors, "holds no book") {
 		t.Errorf("half a copy is a book: exit %d\n%s%s", r.code, r.out, r.errors)
 	}
@@ -258,6 +260,12 @@ func TestTheBookMayBeOnACluster(t *testing.T) {
 	env := []string{"WATTBOOK_CLUSTER_USER=book", "WATTBOOK_CLUSTER_PASSWORD=p4ss", "WATTBOOK_CLUSTER_PLAINTEXT=true", "WATTBOOK_CLUSTER_STREAM=cedar-bend"}
 	if r := wattbookIn(t, env, "log", "copy", "--from", book, "--to", s.URL()); r.code != exitOK || strings.Contains(r.out+r.errors, "p4ss") {
 		t.Fatalf("copy: exit %d\n%s%s", r.code, r.out, r.errors)
+	}
+	for user, code := range map[string]int{"book:p4ss": exitOK, "book:guess": exitFinding} {
+		wrong := append(slices.Clone(env), "WATTBOOK_CLUSTER_PASSWORD=wrong")
+		if r := wattbookIn(t, wrong, "log", "copy", "--from", book, "--to", strings.Replace(s.URL(), "://", "://"+user+"@", 1)); r.code != code || strings.Contains(r.out+r.errors, "p4ss") {
+			t.Errorf("copy as %s: exit %d\n%s%s", user, r.code, r.out, r.errors)
+		}
 	}
 	if err := os.RemoveAll(folder(book).log()); err != nil {
 		t.Fatal(err)
