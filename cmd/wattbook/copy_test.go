@@ -273,7 +273,7 @@ func TestTheBookMayBeOnACluster(t *testing.T) {
 	env = append(env, "WATTBOOK_CLUSTER="+s.URL())
 	check := func(code int, out string, args ...string) result {
 		t.Helper()
-		r := wattbookIn(t, env, append(args, "--data", book)...)
+		r := wattbookIn(t, env, append(args, "--data", book, "--log-level", "debug")...)
 		if r.code != code || !strings.Contains(r.out+r.errors, out) || strings.Contains(r.out+r.errors, "p4ss") {
 			t.Errorf("wattbook %s: exit %d, want %d and %q\n%s%s", strings.Join(args, " "), r.code, code, out, r.out, r.errors)
 		}
