@@ -443,8 +443,9 @@ func (l *Log) stage(group []*request) (base uint64, events []esdb.EventData) {
 	for _, r := range group {
 		// An append of ours that is there in part goes on where it is.
 		if g := v.open; g != nil && g.append == r.id && r.limit == l.limit && r.base+uint64(g.seen) == base {
+			rest := r.events[g.seen:] // those that the fold had not seen at base
 			v.mu.Unlock()
-			return base, l.fitting(r.events[g.seen:])
+			return base, l.fitting(rest)
 		}
 	}
 	chosen, places := l.choose(group)
