@@ -202,7 +202,12 @@ func TestANodeThatIsBehindIsWaitedFor(t *testing.T) {
 	s := start(t, server.Config{})
 	log := open(t, s.URL(), hurried)
 	mustAppend(t, log, write("things-1", eventlog.Any, draft("a", 0)))
-	s.Inject(server.Fault{On: server.Read, Do: server.Hang}, server.Fault{On: server.Read, Nth: 2, Do: server.Behind}, server.Fault{On: server.Read, Nth: 3, Do: server.Behind})
+	s.Inject(
+		server.Fault{On: server.Read, Do: server.Hang},
+		server.Fault{On: server.Read, Nth: 2, Do: server.Behind},
+		server.Fault{On: server.Read, Nth: 3, Do: server.Hang},
+		server.Fault{On: server.Read, Nth: 4, Do: server.Behind},
+	)
 	if got := contents(t, log); len(got) != 1 || len(s.Pending()) > 0 {
 		t.Errorf("the log holds %q; faults left: %v", got, s.Pending())
 	}
