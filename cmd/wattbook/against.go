@@ -36,6 +36,11 @@ func (in *inspection) against(f *facts.Facts, dir string, adding bool) error {
 	if known.RevenueMeter != c.Site.RevenueMeter {
 		site.at("revenue_meter").contradicts("the revenue meter in the book is %s; write %s: a meter that is exchanged keeps its id", known.RevenueMeter, known.RevenueMeter)
 	}
+	for _, closed := range f.Periods() {
+		if closed.Site == known.Site && c.Site.From != known.From && closed.Interval.Contains(c.Site.From) {
+			site.at("from").contradicts("%s lies in %s, which is closed; write %s or later, or remove the key to let the terms hold from now on", c.Site.From, closed.Period, closed.Interval.End)
+		}
+	}
 	for i, p := range in.root.at("devices").items() {
 		in.deviceAgainst(p, c.Devices[i], f)
 	}

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -41,7 +42,12 @@ func begunBook(t *testing.T, config string) string {
 	if err := e.publish(t.Context(), c.Site.ID, ingest.Delivery{Source: "operator", Facts: ingest.Facts{exchange}}); err != nil {
 		t.Fatal(err)
 	}
-	draft, err := wire.Draft(domain.EventIDOf("closed"), domain.PeriodClosed{Site: c.Site.ID, Period: domain.Period{Year: 2026, Month: 10}}, nil)
+	zone, err := time.LoadLocation(c.Site.Zone)
+	if err != nil {
+		t.Fatal(err)
+	}
+	month := domain.Period{Year: 2026, Month: time.October}
+	draft, err := wire.Draft(domain.EventIDOf("closed"), domain.PeriodClosed{Site: c.Site.ID, Period: month, Interval: month.In(zone)}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

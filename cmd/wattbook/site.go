@@ -47,6 +47,7 @@ type siteConfig struct {
 		Node         domain.NodeID   `yaml:"node"`
 		RevenueMeter domain.DeviceID `yaml:"revenue_meter"`
 		LossPortion  domain.Decimal  `yaml:"loss_portion"`
+		From         domain.Instant  `yaml:"from"` // when these terms begin to hold; absent: when they are recorded
 		Pool         struct {
 			ID      domain.PoolID  `yaml:"id"`
 			Account string         `yaml:"account"`
@@ -177,7 +178,7 @@ func (c siteConfig) events() ([]domain.Event, error) {
 	}
 	site := domain.SiteRegistered{
 		Site: s.ID, Name: s.Name, Zone: s.Zone, Step: s.Step, Currency: currency, Node: s.Node,
-		RevenueMeter: s.RevenueMeter, LossPortion: s.LossPortion,
+		RevenueMeter: s.RevenueMeter, LossPortion: s.LossPortion, From: s.From,
 		Pool:     domain.PoolTerms{Pool: s.Pool.ID, Account: s.Pool.Account, Scheme: s.Pool.Scheme, Fee: s.Pool.Fee},
 		Dispatch: domain.DispatchRule{MinOn: s.Dispatch.MinOn, MinOff: s.Dispatch.MinOff, Adder: s.Dispatch.Adder},
 	}
