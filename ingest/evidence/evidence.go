@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path"
 	"strings"
 	"sync"
 	"syscall"
@@ -60,6 +61,14 @@ func OpenOn(disk vfs.FS, dir string, logger *slog.Logger) (*Store, error) {
 		o.Levels[i].FilterPolicy = bloom.FilterPolicy(10)
 	}
 	o.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionNone }) // blobs are compressed already
+	if err := disk.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("open evidence %s: %w", dir, err)
+	}
+	there, err := exists(disk, dir)
+	if err != nil {
+		return nil, fmt.Errorf("open evidence %s: %w", dir, err)
+	}
+	o.ErrorIfNotExists = there
 	db, err := pebble.Open(dir, o)
 	if err != nil && (errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) || strings.Contains(err.Error(), "lock held by current process")) {
 		return nil, fmt.Errorf("open evidence: %s %w; stop it first", dir, ErrInUse)
@@ -76,6 +85,26 @@ func OpenOn(disk vfs.FS, dir string, logger *slog.Logger) (*Store, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	return &Store{db: db, pack: pack, open: unpack}, nil
+}
+
+// exists reports whether dir holds a store. What is left of one, without the
+// file that says which of the others count, is an error: a store made there
+// anew would delete the rest.
+func exists(disk vfs.FS, dir string) (bool, error) {
+	found, err := pebble.Peek(dir, disk)
+	if err != nil || found.Exists {
+		return err == nil, err
+	}
+	files, err := disk.List(dir)
+	if err != nil {
+		return false, err
+	}
+	for _, name := range files {
+		if ext := path.Ext(name); ext == ".sst" || ext == ".log" {
+			return false, fmt.Errorf("%s is there, and the file that says what belongs to the store (marker.manifest) is not; restore a backup", name)
+		}
+	}
+	return false, nil
 }
 
 // Put keeps the blobs and returns their digests, in order, at once. They are

@@ -156,3 +156,26 @@ func whole(t *testing.T, dir string, digest domain.Digest, blob []byte) bool {
 	}
 	return err == nil
 }
+
+// TestAStoreWithoutItsMarkerIsNotMadeAnew takes the file away that says which
+// of the others count: they are left as they are.
+func TestAStoreWithoutItsMarkerIsNotMadeAnew(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	_, durable, err := s.Put(t.Context(), []byte("a reply"))
+	if err := errors.Join(err, durable(), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	markers, err := filepath.Glob(filepath.Join(dir, "marker.manifest.*"))
+	if err != nil || len(markers) != 1 {
+		t.Fatalf("markers: %q, %v", markers, err)
+	}
+	if err := os.Remove(markers[0]); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		if _, err := evidence.Open(dir, slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), "restore a backup") {
+			t.Errorf("open without the marker: %v", err)
+		}
+	}
+}
