@@ -107,7 +107,9 @@ func TestExtendKeepsEveryField(t *testing.T) {
 		if err != nil || int(head) < done || int(head) > len(want) {
 			t.Fatalf("head %d, %v; %d events were brought", head, err, done)
 		}
-		faults := script(rng, 6, 10)
+		faults := slices.DeleteFunc(script(rng, 6, 10), func(f server.Fault) bool {
+			return f.Do == server.Behind // a log that is opened there does not have what was brought
+		})
 		s.Inject(faults...)
 		done = min(len(want), int(head)+700+rng.IntN(900))
 		err = log.Extend(t.Context(), func(yield func(eventlog.Record, error) bool) {

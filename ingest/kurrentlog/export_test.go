@@ -37,6 +37,12 @@ func RoundTrip(stream eventlog.Stream, d eventlog.Draft, limit int) (back eventl
 	return back, len(pieces), largest, err
 }
 
+// Folded returns how many physical events a log has folded.
+func Folded(l *Log) uint64 {
+	next, _, _, _ := l.view.state()
+	return next
+}
+
 // LoadView opens the view in a folder, and returns what it holds: the ids, in
 // order.
 func LoadView(dir, stream string) (ids []domain.EventID, err error) {

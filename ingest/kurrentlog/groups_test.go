@@ -86,13 +86,11 @@ func TestAnInterruptedAppendIsVoidAndMadeAgain(t *testing.T) {
 	hasty := open(t, s.URL(), func(c *kurrentlog.Config) { c.Grace = time.Nanosecond })
 	mustAppend(t, hasty, write("things-0", eventlog.None, draft("first", 0)))
 	caughtUp(t, writer, 1)
-	s.Inject(server.Fault{On: server.Append, Nth: 3, Do: server.Delay, For: 400 * time.Millisecond})
+	s.Inject(server.Fault{On: server.Append, Nth: 3, Do: server.Delay, For: 1500 * time.Millisecond})
 	done := make(chan eventlog.Receipt, 1)
 	go func() { done <- mustAppend(t, writer, write("things-1", eventlog.None, several("a")...)) }()
-	for len(s.Pending()) > 0 {
-		time.Sleep(time.Millisecond)
-	}
-	time.Sleep(20 * time.Millisecond) // the other has the first parts
+	struck(t, s)
+	await(t, "the first parts", func() bool { return kurrentlog.Folded(hasty) == uint64(len(s.Events())) })
 	// It takes the place, and an id, of the append that is on its way.
 	if r := mustAppend(t, hasty, write("things-0", eventlog.After(1), draft("hasty", 0))); r.First != 1 {
 		t.Errorf("the interrupting append: receipt %+v", r)
@@ -146,13 +144,11 @@ func TestPiecesOfTwoCutsAreNeverOneEvent(t *testing.T) {
 func TestAWriterWaitsForAnAppendThatIsOnItsWay(t *testing.T) {
 	s := start(t, server.Config{})
 	writer, polite := open(t, s.URL(), small), open(t, s.URL(), func(c *kurrentlog.Config) { c.Grace = 5 * time.Second })
-	s.Inject(server.Fault{On: server.Append, Nth: 3, Do: server.Delay, For: 300 * time.Millisecond})
+	s.Inject(server.Fault{On: server.Append, Nth: 3, Do: server.Delay, For: time.Second})
 	done := make(chan eventlog.Receipt, 1)
 	go func() { done <- mustAppend(t, writer, write("things-1", eventlog.None, several("a")...)) }()
-	for len(s.Pending()) > 0 {
-		time.Sleep(time.Millisecond)
-	}
-	time.Sleep(20 * time.Millisecond) // the other has the first parts
+	struck(t, s)
+	await(t, "the first parts", func() bool { return kurrentlog.Folded(polite) == uint64(len(s.Events())) })
 	if r := mustAppend(t, polite, write("things-0", eventlog.Any, draft("polite", 0))); r.First != 6 {
 		t.Errorf("the append that waits: receipt %+v", r)
 	}
