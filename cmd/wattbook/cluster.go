@@ -35,11 +35,13 @@ type clusterSettings struct {
 	Plaintext bool   // name and password may travel unencrypted
 }
 
+const noCluster = "is no connection string; write one such as esdb://host:2113?tls=true or esdb+discover://host:2113"
+
 // read reads the settings that begin with cluster.
 func (c *clusterSettings) read(v *viper.Viper) error {
 	c.URL, c.User, c.Password, c.Stream = v.GetString("cluster"), v.GetString("cluster_user"), v.GetString("cluster_password"), v.GetString("cluster_stream")
 	if c.URL != "" && !isCluster(c.URL) {
-		return configf("setting cluster is no connection string such as esdb://host:2113?tls=true or esdb+discover://host:2113")
+		return configf("setting cluster %s", noCluster)
 	}
 	if (c.User == "") != (c.Password == "") {
 		return configf("of the settings cluster_user and cluster_password one is empty; give both or none")

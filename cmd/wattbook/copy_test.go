@@ -319,7 +319,7 @@ func TestTheBookMayBeOnACluster(t *testing.T) {
 	}
 
 	for _, c := range []struct{ set, want string }{
-		{"WATTBOOK_CLUSTER=host:2113", "setting cluster is no connection string"},
+		{"WATTBOOK_CLUSTER=host:2113", "setting cluster is no connection string; write one"},
 		{"WATTBOOK_CLUSTER_LEADER=perhaps", `setting cluster_leader is "perhaps"; want true or false`},
 		{"WATTBOOK_CLUSTER_USER=", "of the settings cluster_user and cluster_password one is empty"},
 		{"WATTBOOK_CLUSTER_PASSWORT=p4ss", "did you mean WATTBOOK_CLUSTER_PASSWORD?"},
