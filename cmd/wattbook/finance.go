@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
 
 	"wattbook/domain"
 	"wattbook/domain/eventlog"
@@ -15,6 +16,8 @@ import (
 // finance publishes the warehouse beside ingestion: it follows the log with
 // facts of its own, so that no poll ever waits for a publication.
 type finance struct {
+	dir       string
+	mu        sync.Mutex // held by a publication
 	publisher *warehouse.Publisher
 	log       eventlog.Log
 	facts     *facts.Facts
@@ -24,18 +27,24 @@ type finance struct {
 	ended     chan struct{}
 }
 
+// openFinance opens the warehouse of a data folder.
+func openFinance(f folder, log eventlog.Log, now func() domain.Instant, logger *slog.Logger) (*finance, error) {
+	p, err := warehouse.Open(warehouseConfig(f.warehouse(), now, logger))
+	if err != nil {
+		return nil, err
+	}
+	return &finance{dir: f.warehouse(), publisher: p, log: log, facts: facts.New(), logger: logger, asked: make(chan struct{}, 1)}, nil
+}
+
 // startFinance opens the warehouse of a data folder and publishes it whenever
 // it is asked to.
 func startFinance(f folder, log eventlog.Log, now func() domain.Instant, logger *slog.Logger) (*finance, error) {
-	p, err := warehouse.Open(warehouse.Config{Dir: f.warehouse(), Now: now, Logger: logger})
+	v, err := openFinance(f, log, now, logger)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	v := &finance{
-		publisher: p, log: log, facts: facts.New(), logger: logger,
-		asked: make(chan struct{}, 1), cancel: cancel, ended: make(chan struct{}),
-	}
+	v.cancel, v.ended = cancel, make(chan struct{})
 	go func() {
 		defer close(v.ended)
 		for {
@@ -46,7 +55,7 @@ func startFinance(f folder, log eventlog.Log, now func() domain.Instant, logger 
 			}
 			// What cannot be published now is made up for later: the log is
 			// the truth, and ingestion goes on.
-			if err := v.publish(ctx); err != nil && ctx.Err() == nil {
+			if _, err := v.publish(ctx); err != nil && ctx.Err() == nil {
 				logger.Error("the warehouse was not published and will be tried again", "err", err)
 			}
 		}
@@ -63,12 +72,19 @@ func (v *finance) ask() {
 	}
 }
 
-func (v *finance) publish(ctx context.Context) error {
+// publish publishes what the log holds by now.
+func (v *finance) publish(ctx context.Context) (warehouse.Published, error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.follow(ctx)
+}
+
+// follow is publish for who holds the mutex.
+func (v *finance) follow(ctx context.Context) (warehouse.Published, error) {
 	if _, err := projections.Fold(ctx, v.log, v.facts.Next, projections.Head, v.facts); err != nil {
-		return err
+		return warehouse.Published{}, err
 	}
-	_, err := v.publisher.Publish(ctx, v.log, v.facts)
-	return err
+	return v.publisher.Publish(ctx, v.log, v.facts)
 }
 
 // end publishes once more and closes the warehouse. A publication in hand is
@@ -76,7 +92,8 @@ func (v *finance) publish(ctx context.Context) error {
 func (v *finance) end(ctx context.Context) error {
 	v.cancel()
 	<-v.ended
-	return errors.Join(v.publish(ctx), v.publisher.Close())
+	_, err := v.publish(ctx)
+	return errors.Join(err, v.publisher.Close())
 }
 
 // abandon closes the warehouse as it was last published.

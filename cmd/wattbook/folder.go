@@ -227,6 +227,7 @@ func (p *program) withLog(ctx context.Context, do func(l *logFolder) error) erro
 // withBook gives a verb what is known from the log as well.
 func (p *program) withBook(ctx context.Context, do func(b *book) error) error {
 	if p.host != nil {
+		defer p.host.finance.ask() // it may record
 		return p.host.engine.alone(func() error {
 			if err := p.host.engine.refresh(ctx); err != nil {
 				return err
@@ -245,12 +246,18 @@ func (p *program) withBook(ctx context.Context, do func(b *book) error) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(do(b), b.close())
+	before := b.facts.Next
+	err = do(b)
+	if b.facts.Next > before {
+		p.publishBook(ctx, b.folder, b.log, b.facts, b.logger)
+	}
+	return errors.Join(err, b.close())
 }
 
 // withEngine gives a verb the way by which facts are recorded.
 func (p *program) withEngine(ctx context.Context, do func(e *engine) error) error {
 	if p.host != nil {
+		defer p.host.finance.ask()
 		return p.host.engine.alone(func() error { return do(p.host.engine) })
 	}
 	s, err := p.settings()
@@ -264,7 +271,12 @@ func (p *program) withEngine(ctx context.Context, do func(e *engine) error) erro
 	if err != nil {
 		return err
 	}
-	return errors.Join(do(e), e.close())
+	before := e.facts.Next
+	err = do(e)
+	if e.facts.Next > before {
+		p.publishBook(ctx, e.folder, e.log, e.facts, e.logger)
+	}
+	return errors.Join(err, e.close())
 }
 
 // elsewhere runs the verb inside the service that has the folder open, if one

@@ -23,6 +23,7 @@ func (f folder) socket() string { return filepath.Join(string(f), "run", "serve.
 // over a socket that only the owner of the folder can open.
 type host struct {
 	engine   *engine
+	finance  *finance
 	logger   *slog.Logger
 	listener net.Listener
 	calls    sync.WaitGroup
@@ -44,8 +45,8 @@ type heard struct {
 
 // startHost begins to take verbs. It returns nil where that is not possible:
 // the service goes on without.
-func startHost(ctx context.Context, e *engine, logger *slog.Logger) *host {
-	h := &host{engine: e, logger: logger}
+func startHost(ctx context.Context, e *engine, v *finance, logger *slog.Logger) *host {
+	h := &host{engine: e, finance: v, logger: logger}
 	path := e.folder.socket()
 	err := os.MkdirAll(filepath.Dir(path), 0o700)
 	if err == nil {

@@ -167,7 +167,7 @@ func (e *engine) serve(ctx context.Context, v voice, s settings) error {
 	if err != nil {
 		return err
 	}
-	host := startHost(ctx, e, e.logger)
+	host := startHost(ctx, e, finance, e.logger)
 	err = e.poll(ctx, v, s, finance)
 	host.close()
 	if err != nil {

@@ -63,6 +63,7 @@ func sqlAsk(ctx context.Context, p *program, args []string) error {
 	default:
 		return usagef("--format %q; want table, csv or json", *format)
 	}
+	p.relocate(ctx, folder(s.Data).warehouse())
 	c, err := warehouse.OpenClient(ctx, folder(s.Data).warehouse(), warehouse.Limits{})
 	if errors.Is(err, warehouse.ErrNothingPublished) {
 		return fmt.Errorf("%w; play a month with wattbook demo, or start wattbook serve, or name another folder with --data", err)
@@ -75,6 +76,18 @@ func sqlAsk(ctx context.Context, p *program, args []string) error {
 		err = out.end()
 	}
 	return errors.Join(err, c.Close())
+}
+
+// relocate lets a warehouse that was moved look for its parts where it is now,
+// for the sake of other clients: this one finds them anyway.
+func (p *program) relocate(ctx context.Context, dir string) {
+	from, err := warehouse.Relocate(ctx, dir)
+	switch {
+	case err != nil:
+		fmt.Fprintf(p.stderr, "wattbook sql: other clients may not find the readings: %v\n", err)
+	case from != "":
+		fmt.Fprintf(p.stderr, "the warehouse was published in %s and is here now: its views were told, for all clients\n", from)
+	}
 }
 
 // answer writes the result of a query.

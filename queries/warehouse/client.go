@@ -58,6 +58,8 @@ func OpenClient(ctx context.Context, dir string, limits Limits) (*Client, error)
 	for _, s := range []string{
 		"ATTACH " + quoted(path) + " AS wh (READ_ONLY)",
 		"USE wh",
+		// The folder may have been moved since, or be a copy.
+		fmt.Sprintf("SET VARIABLE %s = %s", placeVariable, quoted(dir)),
 		// The views read Parquet files of this folder, and nothing reads any
 		// other file.
 		"SET allowed_directories = [" + quoted(dir) + "]",

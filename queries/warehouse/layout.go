@@ -17,19 +17,24 @@ import (
 //
 //	warehouse.duckdb              views of the parts, and the other tables
 //	warehouse-<position>.duckdb   hard links to the last few of them
-//	open/readings/epoch=000003/   parts of the open epoch, beside its sentinel
-//	closed/readings/epoch=900001/ compacted parts of closed epochs
+//	parts-5f3a9c01/               the parts, in a folder of a name drawn at random
+//	  open/readings/epoch=000003/   parts of the open epoch, beside its sentinel
+//	  closed/readings/epoch=900001/ compacted parts of closed epochs
 //	tmp/                          files that are being written
 //	publisher.lock                held by the one publisher
 //
 // A file never changes once it has its name, and no name is used twice: a
 // client that opens a file more than once for one query would mix two of them.
-// What the folder holds is told by its file names alone.
+// A warehouse that is made anew has a new folder of parts, so that no database
+// ever reads parts of another log. What the folder holds is told by its file
+// names alone.
 const (
 	publishedName = "warehouse.duckdb"
 	linkPrefix    = "warehouse-"
 	sentinelName  = "000-sentinel.parquet"
 	lockName      = "publisher.lock"
+	spillName     = "spill" // in tmp: what DuckDB has no memory for
+	partsPrefix   = "parts-"
 	retiredInfix  = ".retired-" // name, infix, microseconds: since when no published view reads it
 
 	// closedBase is added to the number of an open epoch for the folder of what
@@ -49,6 +54,7 @@ type part struct {
 // layout is what the file names of a folder say.
 type layout struct {
 	dir    string
+	name   string // of the folder of the parts, in dir
 	base   int64  // first open epoch: views read from it on
 	epoch  int64  // open epoch that parts go to
 	open   []part // by position
@@ -57,8 +63,8 @@ type layout struct {
 	retired []retirement
 }
 
-// retirement is a file, or the sentinel of an epoch, that no published view
-// reads since an instant; 0 while the views that leave it out are not
+// retirement is a file, the sentinel of an epoch, or a folder of parts that no
+// published view reads since an instant; 0 while the views that leave it out are not
 // published yet.
 type retirement struct {
 	path  string
@@ -70,11 +76,11 @@ func (l *layout) tmp(name string) string { return filepath.Join(l.dir, "tmp", na
 func (l *layout) published() string { return filepath.Join(l.dir, publishedName) }
 
 func (l *layout) openDir(epoch int64) string {
-	return filepath.Join(l.dir, "open", "readings", fmt.Sprintf("epoch=%06d", epoch))
+	return filepath.Join(l.dir, l.name, "open", "readings", fmt.Sprintf("epoch=%06d", epoch))
 }
 
 func (l *layout) closedDir(epoch int64) string {
-	return filepath.Join(l.dir, "closed", "readings", fmt.Sprintf("epoch=%d", closedBase+epoch))
+	return filepath.Join(l.dir, l.name, "closed", "readings", fmt.Sprintf("epoch=%d", closedBase+epoch))
 }
 
 // end returns the position after the last one that a part covers.
@@ -91,10 +97,21 @@ func (l *layout) end() domain.Position {
 // parts returns all parts that count, by position.
 func (l *layout) parts() []part { return slices.Concat(l.closed, l.open) }
 
-// scan reads what the folder holds. Parts that count must cover the log from
-// its beginning without a hole: anything else is an error.
-func scan(dir string) (*layout, error) {
-	l := &layout{dir: dir}
+// missing returns an error that names the first part that is not there.
+func (l *layout) missing() error {
+	for _, p := range l.parts() {
+		if _, err := os.Stat(p.path); err != nil {
+			return fmt.Errorf("a part is missing: %w", err)
+		}
+	}
+	return nil
+}
+
+// scan reads what a folder of parts holds. Parts that count must cover the log
+// from its beginning without a hole: anything else is an error.
+func scan(dir, name string) (*layout, error) {
+	l := &layout{dir: dir, name: name}
+	l.scanOthers()
 	if err := l.scanClosed(); err != nil {
 		return nil, err
 	}
@@ -108,16 +125,27 @@ func scan(dir string) (*layout, error) {
 	next := domain.Position(0)
 	for _, p := range l.parts() {
 		if p.first != next {
-			return nil, fmt.Errorf("warehouse %s: part %s does not follow position %d; make it anew with: wattbook warehouse rebuild", dir, p.path, next)
+			return nil, fmt.Errorf("a part is missing: %s does not follow position %d", p.path, next)
 		}
 		next = p.last + 1
 	}
 	return l, nil
 }
 
+// scanOthers finds the folders of parts of warehouses before this one; the
+// oldest of them had no folder of their own.
+func (l *layout) scanOthers() {
+	others := append(globbed(filepath.Join(l.dir, partsPrefix+"*")), filepath.Join(l.dir, "open"), filepath.Join(l.dir, "closed"))
+	for _, path := range others {
+		if s, err := os.Stat(path); err == nil && s.IsDir() && filepath.Base(path) != l.name {
+			l.retired = append(l.retired, retirement{path, retiredSince(path)})
+		}
+	}
+}
+
 func (l *layout) scanClosed() error {
 	var all []part
-	for _, path := range globbed(filepath.Join(l.dir, "closed", "readings", "epoch=*", "*.parquet")) {
+	for _, path := range globbed(filepath.Join(l.dir, l.name, "closed", "readings", "epoch=*", "*.parquet")) {
 		p, err := parsePart(path)
 		if err != nil {
 			return err
@@ -140,7 +168,7 @@ func (l *layout) scanClosed() error {
 
 func (l *layout) scanOpen() error {
 	var epochs []int64
-	for _, dir := range globbed(filepath.Join(l.dir, "open", "readings", "epoch=*")) {
+	for _, dir := range globbed(filepath.Join(l.dir, l.name, "open", "readings", "epoch=*")) {
 		n, err := parseEpoch(dir)
 		if err != nil {
 			return err
@@ -248,6 +276,11 @@ func (l *layout) sweep(now domain.Instant, grace domain.Duration) error {
 			left = append(left, r)
 			continue
 		}
+		if filepath.Dir(r.path) == l.dir {
+			if err := removeParts(r.path); err != nil {
+				return err
+			}
+		}
 		if err := remove(r.path); err != nil {
 			return err
 		}
@@ -262,9 +295,24 @@ func (l *layout) sweep(now domain.Instant, grace domain.Duration) error {
 				return err
 			}
 		}
-		_ = os.Remove(filepath.Dir(r.path)) // if it is empty now
+		if filepath.Dir(r.path) != l.dir {
+			_ = os.Remove(filepath.Dir(r.path)) // if it is empty now
+		}
 	}
 	l.retired = left
+	return nil
+}
+
+// removeParts deletes a folder of parts, its sentinels first.
+func removeParts(dir string) error {
+	for _, s := range globbed(filepath.Join(dir, "*", "readings", "epoch=*", sentinelName)) {
+		if err := remove(s); err != nil {
+			return err
+		}
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("delete the parts of a warehouse before this one: %w", err)
+	}
 	return nil
 }
 

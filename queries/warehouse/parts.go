@@ -107,26 +107,51 @@ func (p *Publisher) join(ctx context.Context, whole *part, of []part, kind strin
 	return p.store(ctx, fmt.Sprintf("FROM read_parquet([%s], hive_partitioning = false) ORDER BY %s", quotedList(paths), partOrder), whole.path)
 }
 
+// siteStep is a site's metering step.
+type siteStep struct {
+	site string
+	step int64 // in microseconds
+}
+
 // views returns the definitions of the views on the parts, for the published
 // position and the sites' metering steps.
-func (l *layout) views(next domain.Position, sites []domain.SiteRegistered) []relation {
-	var files []string
-	for _, c := range l.closed {
+func (l *layout) views(next domain.Position, sites []siteStep) []relation {
+	files := []string{filepath.Join(l.openDir(l.base), sentinelName)} // there may be no part
+	for _, c := range l.parts() {
 		files = append(files, c.path)
 	}
-	files = append(files, filepath.Join(l.openDir(l.base), sentinelName), filepath.Join(l.dir, "open", "readings", "*", "*.parquet"))
+	live := []string{files[0], filepath.Join(l.dir, l.name, "open", "readings", "*", "*.parquet")}
 	steps := []string{"(NULL, NULL)"} // there may be no site
 	for _, s := range sites {
-		steps = append(steps, fmt.Sprintf("(%s, %d)", quoted(string(s.Site)), int64(s.Step)))
+		steps = append(steps, fmt.Sprintf("(%s, %d)", quoted(s.site), s.step))
 	}
 	var views []relation
 	for _, r := range append(relations(readingsSQL), relations(viewsSQL)...) {
 		if r.view {
 			r.sql = fill(r.sql, map[string]string{
-				"{files}": quotedList(files), "{epoch}": fmt.Sprint(l.base), "{position}": fmt.Sprint(next), "{steps}": strings.Join(steps, ", "),
+				"{files}": l.found(files), "{live}": l.found(live), "{epoch}": fmt.Sprint(l.base), "{position}": fmt.Sprint(next), "{steps}": strings.Join(steps, ", "),
 			})
 			views = append(views, r)
 		}
 	}
 	return views
+}
+
+// found returns files as a list of SQL expressions. They are looked for in the
+// folder that the client's variable wattbook_warehouse names, or where they
+// were published: a copy of the folder can be read at its place.
+func (l *layout) found(files []string) string {
+	all := make([]string, len(files))
+	for i, f := range files {
+		all[i] = fmt.Sprintf("%s || %s", place(l.dir), quoted(filepath.ToSlash(strings.TrimPrefix(f, l.dir))))
+	}
+	return strings.Join(all, ", ")
+}
+
+// placeVariable is the variable of a client that says where the folder is.
+const placeVariable = "wattbook_warehouse"
+
+// place returns the SQL expression for the folder that was published in dir.
+func place(dir string) string {
+	return fmt.Sprintf("COALESCE(getvariable(%s), %s)", quoted(placeVariable), quoted(dir))
 }

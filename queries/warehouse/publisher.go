@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -22,6 +23,7 @@ type Config struct {
 	Dir    string
 	Now    func() domain.Instant
 	Logger *slog.Logger
+	Random io.Reader // names folders
 	// Grace is how long a file stays after the last views that read it were
 	// replaced: two days, so that whoever opened the database in the morning
 	// can go on.
@@ -54,6 +56,8 @@ type Published struct {
 	At          domain.Instant  // when it was published
 	Schema      string
 	LastEvent   string // id of the event before Position
+	Folder      string // that the views look into
+	Parts       string // folder of the parts, in Folder
 	ReadingRows int64
 	OpenEpoch   int64
 }
@@ -75,8 +79,8 @@ type Publisher struct {
 }
 
 // Open opens the folder for publishing. It is an error if another process
-// publishes it. A folder of another version's tables is emptied: it is made
-// again from the log.
+// publishes it. What cannot go on, since its tables are another version's or a
+// part is missing, is made anew from the log.
 func Open(cfg Config) (*Publisher, error) {
 	cfg = cfg.withDefaults()
 	dir, err := filepath.Abs(cfg.Dir)
@@ -110,52 +114,62 @@ func (p *Publisher) Close() error {
 	return errors.Join(err, p.lock.Close())
 }
 
-// prepare looks at what the folder holds and readies the tables.
+// prepare looks at what the folder holds and readies the tables. What was
+// published under another schema, cannot be read or lacks a part is left to
+// the clients that are at it, and made anew beside it.
 func (p *Publisher) prepare(ctx context.Context) error {
 	if err := p.clearTmp(); err != nil {
 		return err
 	}
 	before, ok, err := readPublished(ctx, p.cfg.Dir)
-	if err != nil || ok && before.Schema != schemaVersion() {
-		p.cfg.Logger.Warn("the warehouse is made again from the log", "folder", p.cfg.Dir, "schema", before.Schema, "err", err)
-		if err := wipe(p.cfg.Dir); err != nil {
-			return err
-		}
-		before = Published{}
+	if err == nil && ok && before.Schema != schemaVersion() {
+		err = fmt.Errorf("its schema is version %s, and this program's is %s", before.Schema, schemaVersion())
 	}
-	p.before = before
+	if err == nil && ok {
+		p.layout, err = scan(p.cfg.Dir, before.Parts)
+	}
+	if err == nil && ok {
+		p.before = before
+		return p.reset(ctx)
+	}
+	if err != nil {
+		p.cfg.Logger.Warn("the warehouse is made anew from the log", "folder", p.cfg.Dir, "why", err)
+	}
+	return p.Anew(ctx)
+}
+
+// Anew begins a new warehouse in the folder: the next Publish makes it from
+// the first event of the log, and the one before it stays readable for the
+// grace.
+func (p *Publisher) Anew(ctx context.Context) error {
+	var name [4]byte
+	if _, err := io.ReadFull(p.cfg.Random, name[:]); err != nil {
+		return fmt.Errorf("name the folder of the parts: %w", err)
+	}
+	var err error
+	if p.layout, err = scan(p.cfg.Dir, fmt.Sprintf("%s%x", partsPrefix, name)); err != nil {
+		return err
+	}
+	p.before = Published{}
 	return p.reset(ctx)
 }
 
+// clearTmp deletes what was being written when a publication, or the process,
+// ended before its end.
 func (p *Publisher) clearTmp() error {
-	tmp := filepath.Join(p.cfg.Dir, "tmp")
-	if err := os.RemoveAll(tmp); err != nil {
-		return fmt.Errorf("clear warehouse: %w", err)
-	}
-	return makeDir(tmp)
-}
-
-// wipe deletes all that is published: first the sentinels, so that a client
-// that is at it fails loudly.
-func wipe(dir string) error {
-	for _, s := range globbed(filepath.Join(dir, "open", "readings", "epoch=*", sentinelName)) {
-		if err := remove(s); err != nil {
-			return err
+	for _, path := range globbed(filepath.Join(p.cfg.Dir, "tmp", "*")) {
+		if p.engine != nil && filepath.Base(path) == spillName {
+			continue // in use
+		}
+		if err := os.RemoveAll(path); err != nil {
+			return fmt.Errorf("clear warehouse: %w", err)
 		}
 	}
-	for _, f := range globbed(filepath.Join(dir, linkPrefix+"*.duckdb")) {
-		if err := remove(f); err != nil {
-			return err
-		}
-	}
-	return errors.Join(
-		remove(filepath.Join(dir, publishedName)),
-		os.RemoveAll(filepath.Join(dir, "open")), os.RemoveAll(filepath.Join(dir, "closed")), syncDir(dir),
-	)
+	return makeDir(filepath.Join(p.cfg.Dir, "tmp"))
 }
 
 // reset empties the tables, which the next Publish fills from the first event
-// of the log, and reads the layout from the names of the files.
+// of the log, and reads again what the folder holds.
 func (p *Publisher) reset(ctx context.Context) error {
 	if p.engine != nil {
 		if err := p.engine.close(); err != nil {
@@ -164,10 +178,10 @@ func (p *Publisher) reset(ctx context.Context) error {
 		p.engine = nil
 	}
 	var err error
-	if p.layout, err = scan(p.cfg.Dir); err != nil {
+	if p.layout, err = scan(p.cfg.Dir, p.layout.name); err != nil {
 		return err
 	}
-	if p.engine, err = newEngine(engineLimits{Memory: p.cfg.Memory, Threads: 2, Spill: p.layout.tmp("spill")}); err != nil {
+	if p.engine, err = newEngine(engineLimits{Memory: p.cfg.Memory, Threads: 2, Spill: p.layout.tmp(spillName)}); err != nil {
 		return err
 	}
 	all := append(relations(schemaSQL), relations(readingsSQL)...)
@@ -189,20 +203,29 @@ func (p *Publisher) reset(ctx context.Context) error {
 // is. After an error what was published before stays as it was, and the next
 // call tries again.
 func (p *Publisher) Publish(ctx context.Context, log eventlog.Log, f *facts.Facts) (_ Published, err error) {
+	defer func() {
+		if err != nil {
+			err = errors.Join(fmt.Errorf("publish the warehouse: %w", err), p.clearTmp())
+		}
+	}()
+	if err := makeDir(p.layout.tmp("")); err != nil {
+		return Published{}, err
+	}
+	if err := p.layout.missing(); err != nil {
+		p.cfg.Logger.Warn("the warehouse is made anew from the log", "folder", p.cfg.Dir, "why", err)
+		if err := p.Anew(ctx); err != nil {
+			return Published{}, err
+		}
+	}
 	if p.broken {
 		if err := p.reset(ctx); err != nil {
-			return Published{}, fmt.Errorf("publish the warehouse: %w", err)
+			return Published{}, err
 		}
 	}
 	if f.Next == 0 || p.last.Position == f.Next {
 		return p.last, nil
 	}
-	defer func() {
-		if err != nil {
-			p.broken = true
-			err = fmt.Errorf("publish the warehouse: %w", err)
-		}
-	}()
+	p.broken = true // until the tables are known to be whole
 	if p.layout.end() > f.Next || p.before.Position > f.Next {
 		return Published{}, p.foreign(fmt.Sprintf("the log ends at position %d", f.Next))
 	}
@@ -216,6 +239,9 @@ func (p *Publisher) Publish(ctx context.Context, log eventlog.Log, f *facts.Fact
 		return Published{}, err
 	}
 	out, err := p.write(ctx, f)
+	// A database that could not be written leaves the tables as they are, if
+	// DuckDB itself goes on.
+	p.broken = err != nil && p.engine.exec(ctx, "FROM memory.main.published") != nil
 	if err != nil {
 		return Published{}, err
 	}
@@ -229,7 +255,7 @@ func (p *Publisher) Publish(ctx context.Context, log eventlog.Log, f *facts.Fact
 
 // foreign is the error for a folder that was published from another log.
 func (p *Publisher) foreign(why string) error {
-	return fmt.Errorf("%s was published from another log, at position %d (%s): remove the folder, and it is made anew from this one",
+	return fmt.Errorf("%s was published from another log, at position %d (%s): make it anew from this one with wattbook warehouse rebuild",
 		p.cfg.Dir, max(p.before.Position, p.layout.end()), why)
 }
 

@@ -1,6 +1,6 @@
 -- The Parquet parts of readings, and the views on them. The publisher puts the
--- list of files, the first epoch and the published position in place of the
--- words in braces.
+-- lists of files, the first open epoch and the published position in place of
+-- the words in braces.
 
 -- What a Parquet part holds. Clients see the views below.
 CREATE TABLE part (
@@ -47,8 +47,8 @@ SELECT
   observed_utc, -- when the source had it
   recorded_utc, -- when the log recorded it
   evidence -- SHA-256 digest of the reply that it was read from
-FROM read_parquet([{files}], hive_partitioning = true, hive_types = {'epoch': BIGINT})
-WHERE epoch >= {epoch} AND position < {position};
+FROM read_parquet([{files}], hive_partitioning = false)
+WHERE position < {position};
 
 -- All readings, like the view readings, but up to the last part that was
 -- written: it may be ahead of the tables of this file.
@@ -72,5 +72,9 @@ SELECT
   observed_utc, -- when the source had it
   recorded_utc, -- when the log recorded it
   evidence -- SHA-256 digest of the reply that it was read from
-FROM read_parquet([{files}], hive_partitioning = true, hive_types = {'epoch': BIGINT})
-WHERE epoch >= {epoch};
+FROM (
+  SELECT * FROM read_parquet([{files}], hive_partitioning = false)
+  UNION ALL
+  SELECT * EXCLUDE (epoch) FROM read_parquet([{live}], hive_partitioning = true, hive_types = {'epoch': BIGINT})
+  WHERE epoch >= {epoch} AND position >= {position}
+);

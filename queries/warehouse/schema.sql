@@ -18,7 +18,9 @@ CREATE TABLE published (
   last_event VARCHAR, -- id of the last event that the file knows
   reading_rows BIGINT NOT NULL, -- rows of the view readings, counted when the log was read
   reading_checksum DECIMAL(38,0) NOT NULL, -- sum of the values of the view readings, whatever their units
-  open_epoch BIGINT NOT NULL -- first folder of Parquet parts that the views of this file read
+  folder VARCHAR NOT NULL, -- where the views look for Parquet parts; a copy of the folder is read after SET VARIABLE wattbook_warehouse = 'its place'
+  parts VARCHAR NOT NULL, -- folder of the parts in it
+  open_epoch BIGINT NOT NULL -- first folder of open parts that the view readings_live reads
 );
 
 -- Sites, as last registered.

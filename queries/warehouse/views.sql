@@ -1,6 +1,5 @@
 -- Views of the finance warehouse that compute. The publisher puts the list of
--- Parquet files, the first epoch, the published position and the metering step
--- of each site in place of the words in braces: a view that named a table would
+-- Parquet files, the published position and the metering step of each site in place of the words in braces: a view that named a table would
 -- not be found by clients of DuckDB 1.1 that attach the file.
 --
 -- The comment above a view and the comments behind the columns of its last
@@ -15,9 +14,9 @@ WITH stepped AS (
   SELECT r.*, s.step_microseconds AS step_length,
     epoch_us(r.start_utc) // s.step_microseconds AS first_step,
     epoch_us(r.end_utc) // s.step_microseconds AS end_step
-  FROM read_parquet([{files}], hive_partitioning = true, hive_types = {'epoch': BIGINT}) r
+  FROM read_parquet([{files}], hive_partitioning = false) r
   JOIN (VALUES {steps}) s(site, step_microseconds) ON s.site = r.site
-  WHERE r.books AND r.epoch >= {epoch} AND r.position < {position}
+  WHERE r.books AND r.position < {position}
 ), spread AS (
   SELECT *, end_step - first_step AS steps, unnest(range(first_step, end_step)) AS step
   FROM stepped

@@ -2,6 +2,7 @@ package warehouse_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -68,7 +69,7 @@ type site struct {
 func newSite(t *testing.T, change func(*warehouse.Config)) *site {
 	t.Helper()
 	s := &site{T: t, dir: filepath.Join(t.TempDir(), "warehouse"), player: logscript.New()}
-	s.config = warehouse.Config{Dir: s.dir, Now: s.player.Now, Logger: slog.New(slog.DiscardHandler)}
+	s.config = warehouse.Config{Dir: s.dir, Now: s.player.Now, Logger: slog.New(slog.DiscardHandler), Random: rand.Reader}
 	if change != nil {
 		change(&s.config)
 	}
@@ -163,7 +164,7 @@ func contents(t *testing.T, dir string) []string {
 	for _, name := range ask(t, dir, "SELECT table_name FROM information_schema.tables WHERE table_catalog = 'wh' ORDER BY 1") {
 		columns := "*"
 		if name == "published" {
-			columns = "* EXCLUDE (published_utc, open_epoch)"
+			columns = "* EXCLUDE (published_utc, folder, parts, open_epoch)"
 		}
 		all = append(all, name)
 		all = append(all, ask(t, dir, fmt.Sprintf("SELECT %s FROM %s ORDER BY ALL", columns, name))...)
@@ -257,7 +258,7 @@ func TestARestartGoesOnAfterTheLastPart(t *testing.T) {
 
 func partsOf(t *testing.T, dir string) []string {
 	t.Helper()
-	all, err := filepath.Glob(filepath.Join(dir, "open", "readings", "*", "part-*.parquet"))
+	all, err := filepath.Glob(filepath.Join(dir, "parts-*", "open", "readings", "*", "part-*.parquet"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -294,7 +295,7 @@ func TestFilesStayForTheGraceAndGoAfterIt(t *testing.T) {
 		s.readDay(fmt.Sprintf("2026-10-%d", 14+i))
 		s.publish()
 	}
-	sentinels, err := filepath.Glob(filepath.Join(s.dir, "open", "readings", "*", "000-sentinel.parquet"))
+	sentinels, err := filepath.Glob(filepath.Join(s.dir, "parts-*", "open", "readings", "*", "000-sentinel.parquet"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -404,5 +405,120 @@ func TestADamagedWarehouseIsMadeAgain(t *testing.T) {
 	s.publish()
 	if got := contents(t, s.dir); !slices.Equal(got, want) {
 		t.Error("what is published after a damage is not what was published before")
+	}
+}
+
+func TestAFolderThatWasMovedOrCopiedReadsItsOwnParts(t *testing.T) {
+	s := newSite(t, nil)
+	s.readDay("2026-10-14")
+	s.publish()
+	want := contents(t, s.dir)
+	copied := filepath.Join(t.TempDir(), "copy")
+	if err := os.CopyFS(copied, os.DirFS(s.dir)); err != nil {
+		t.Fatal(err)
+	}
+	s.close()
+	if err := os.RemoveAll(s.dir); err != nil {
+		t.Fatal(err)
+	}
+	// A client of ours finds the parts at once, and any client after the
+	// database was told where it is.
+	if got := contents(t, copied); !slices.Equal(got, want) {
+		t.Error("the copy does not hold what the original held")
+	}
+	looked := func() string { return ask(t, copied, "SELECT folder FROM published")[0] }
+	if got := looked(); got != s.dir {
+		t.Errorf("before it is relocated the copy looks into %s", got)
+	}
+	from, err := warehouse.Relocate(t.Context(), copied)
+	if err != nil || from != s.dir {
+		t.Fatalf("relocated from %q, %v", from, err)
+	}
+	if got := looked(); got != copied {
+		t.Errorf("the copy looks into %s, want %s", got, copied)
+	}
+	if got := contents(t, copied); !slices.Equal(got, want) {
+		t.Error("the relocated copy does not hold what the original held")
+	}
+	for _, c := range ask(t, copied, "SELECT table_name || '.' || column_name FROM duckdb_columns() WHERE database_name = 'wh' AND comment IS NULL") {
+		t.Errorf("relocated: column %s has no comment", c)
+	}
+	if from, err := warehouse.Relocate(t.Context(), copied); from != "" || err != nil {
+		t.Errorf("a second time: %q, %v", from, err)
+	}
+}
+
+func TestAMissingPartIsNoticedAndMadeAnew(t *testing.T) {
+	for _, while := range []string{"open", "closed"} {
+		t.Run("while the publisher is "+while, func(t *testing.T) {
+			s := newSite(t, nil)
+			for _, d := range []string{"2026-10-14", "2026-10-15"} {
+				s.readDay(d)
+				s.publish()
+			}
+			if while == "closed" {
+				s.close()
+			}
+			if err := os.Remove(partsOf(t, s.dir)[0]); err != nil {
+				t.Fatal(err)
+			}
+			for _, view := range []string{"readings", "readings_live", "booked_values"} {
+				if rows, err := try(s.dir, "SELECT count(*) FROM "+view); err == nil || !strings.Contains(err.Error(), "part-0-") {
+					t.Errorf("%s without a part: %q, %v", view, rows, err)
+				}
+			}
+			if while == "closed" {
+				s.open()
+			}
+			s.readDay("2026-10-16")
+			s.publish()
+			if got := ask(t, s.dir, "SELECT count(*) FROM readings"); got[0] != fmt.Sprint(3*1440) {
+				t.Errorf("%s readings, want %d", got[0], 3*1440)
+			}
+		})
+	}
+}
+
+// TestAPublicationThatFailsIsMadeUpFor lets the disk refuse to hold a part, and
+// then the database.
+func TestAPublicationThatFailsIsMadeUpFor(t *testing.T) {
+	s, whole := newSite(t, nil), newSite(t, nil)
+	s.readDay("2026-10-14")
+	s.publish()
+	for i, date := range []string{"2026-10-15", "2026-10-16"} {
+		s.readDay(date)
+		tmp := filepath.Join(s.dir, "tmp")
+		inTheWay := tmp // no part can be written
+		if i == 1 {     // parts can, and the database cannot
+			inTheWay = filepath.Join(s.dir, fmt.Sprintf("warehouse-%d.duckdb", s.facts().Next))
+		}
+		if err := os.RemoveAll(inTheWay); err != nil {
+			t.Fatal(err)
+		}
+		if i == 0 {
+			err := os.WriteFile(tmp, nil, 0o644)
+			if err != nil {
+				t.Fatal(err)
+			}
+		} else if err := os.MkdirAll(filepath.Join(inTheWay, "full"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.out.Publish(t.Context(), s.player.Log, s.facts()); err == nil {
+			t.Fatalf("%s was published", date)
+		}
+		if got := ask(t, s.dir, "SELECT count(*) FROM readings"); got[0] != fmt.Sprint((i+1)*1440) {
+			t.Errorf("after the failure %s readings, want what was published before", got[0])
+		}
+		if err := os.RemoveAll(inTheWay); err != nil {
+			t.Fatal(err)
+		}
+		s.publish()
+	}
+	for _, date := range []string{"2026-10-14", "2026-10-15", "2026-10-16"} {
+		whole.readDay(date)
+	}
+	whole.publish()
+	if got, want := contents(t, s.dir), contents(t, whole.dir); !slices.Equal(got, want) {
+		t.Error("what is published after failures is not what is published in one go")
 	}
 }

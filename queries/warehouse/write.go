@@ -30,7 +30,7 @@ func fill(sql string, words map[string]string) string {
 func (p *Publisher) write(ctx context.Context, f *facts.Facts) (Published, error) {
 	out := Published{
 		Position: f.Next, At: p.cfg.Now(), Schema: schemaVersion(), LastEvent: p.history.last.String(),
-		ReadingRows: p.history.count, OpenEpoch: p.layout.base,
+		Folder: p.cfg.Dir, Parts: p.layout.name, ReadingRows: p.history.count, OpenEpoch: p.layout.base,
 	}
 	tmp := p.layout.tmp(fmt.Sprintf("%s%d.duckdb", linkPrefix, out.Position))
 	if err := remove(tmp); err != nil {
@@ -40,7 +40,8 @@ func (p *Publisher) write(ctx context.Context, f *facts.Facts) (Published, error
 		return out, err
 	}
 	err := p.fill(ctx, f, out)
-	if err = errors.Join(err, p.engine.exec(ctx, "USE memory; DETACH pub")); err != nil {
+	// Whatever became of it, and of the context, it is let go of.
+	if err = errors.Join(err, p.engine.exec(context.WithoutCancel(ctx), "USE memory; DETACH pub")); err != nil {
 		return out, err
 	}
 	if _, err := os.Stat(tmp + ".wal"); !errors.Is(err, fs.ErrNotExist) {
@@ -97,14 +98,18 @@ func (p *Publisher) fill(ctx context.Context, f *facts.Facts, out Published) err
 		}
 	}
 	t := newTables(p.engine, "pub", all)
-	err := t.add("published", out.Position, out.At, out.Schema, out.LastEvent, out.ReadingRows, p.history.sum, out.OpenEpoch)
+	err := t.add("published", out.Position, out.At, out.Schema, out.LastEvent, out.ReadingRows, p.history.sum, out.Folder, out.Parts, out.OpenEpoch)
 	if err = errors.Join(err, p.concludeOpen(t, f), p.standing(t, f), t.flush(ctx)); err != nil {
 		return err
 	}
 	if err := p.engine.exec(ctx, derivedSQL); err != nil {
 		return err
 	}
-	for _, r := range p.layout.views(out.Position, f.Sites()) {
+	var steps []siteStep
+	for _, s := range f.Sites() {
+		steps = append(steps, siteStep{string(s.Site), int64(s.Step)})
+	}
+	for _, r := range p.layout.views(out.Position, steps) {
 		if err := p.engine.exec(ctx, r.sql); err != nil {
 			return err
 		}
@@ -132,17 +137,24 @@ func readPublished(ctx context.Context, dir string) (out Published, ok bool, err
 	var row []driver.Value
 	err = e.exec(ctx, "ATTACH "+quoted(path)+" AS wh (READ_ONLY)")
 	if err == nil {
-		row, err = e.one(ctx, "SELECT position, published_utc, schema_version, last_event, reading_rows, open_epoch FROM wh.published")
+		row, err = e.one(ctx, "SELECT schema_version FROM wh.published")
+	}
+	if err == nil {
+		if out.Schema, _ = row[0].(string); out.Schema != schemaVersion() {
+			return out, true, nil // what else it says is not known
+		}
+		row, err = e.one(ctx, "SELECT position, published_utc, last_event, reading_rows, folder, parts, open_epoch FROM wh.published")
 	}
 	if err != nil {
 		return out, false, fmt.Errorf("read %s: %w", path, err)
 	}
 	position, _ := row[0].(int64)
 	at, _ := row[1].(time.Time)
-	out = Published{Position: domain.Position(position), At: domain.At(at)}
-	out.Schema, _ = row[2].(string)
-	out.LastEvent, _ = row[3].(string)
-	out.ReadingRows, _ = row[4].(int64)
-	out.OpenEpoch, _ = row[5].(int64)
+	out.Position, out.At = domain.Position(position), domain.At(at)
+	out.LastEvent, _ = row[2].(string)
+	out.ReadingRows, _ = row[3].(int64)
+	out.Folder, _ = row[4].(string)
+	out.Parts, _ = row[5].(string)
+	out.OpenEpoch, _ = row[6].(int64)
 	return out, true, nil
 }
