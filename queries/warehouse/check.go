@@ -34,11 +34,9 @@ type Contents struct {
 // not what.
 const volatile = "published_utc, folder, parts, open_epoch"
 
-// follows are views of other tables alone: what they show follows from those.
-func follows(name string) bool { return name == "readings_live" || name == "booked_values" }
-
 // ReadContents computes the digests of the warehouse that a folder publishes.
-// A part that is missing or damaged is an error.
+// The views readings_live and booked_values are left out, since they follow
+// from the readings. A part that is missing or damaged is an error.
 func ReadContents(ctx context.Context, dir string, limits Limits) (out Contents, err error) {
 	c, err := OpenClient(ctx, dir, limits)
 	if err != nil {
@@ -55,10 +53,7 @@ func ReadContents(ctx context.Context, dir string, limits Limits) (out Contents,
 	position, _ := row[0].(int64)
 	out.Position = domain.Position(position)
 	var whole domain.Digester
-	for _, r := range append(relations(schemaSQL), relations(readingsSQL)...) {
-		if r.name == "part" || follows(r.name) {
-			continue
-		}
+	for _, r := range append(relations(schemaSQL), relations(partsSQL)...) {
 		t, err := c.tableDigest(ctx, r.name)
 		if err != nil {
 			return out, fmt.Errorf("read warehouse %s: %s: %w", dir, r.name, err)

@@ -116,8 +116,6 @@ func (h *history) row(rec domain.Recorded) error {
 		return h.tables.add("block_fees", p, e.Interval.Start, e.Interval.End, e.Blocks, int64(e.Fees), text(e.Origin.Source), at, digest(e.Origin.Evidence))
 	case domain.ContractSigned:
 		return h.contract(rec, e)
-	case domain.AllocationDecided:
-		return h.decision(rec, e)
 	case domain.PoolStatementReceived:
 		return h.tables.add("pool_statements", p, string(e.Pool), e.Account, e.Interval.Start, e.Interval.End, int64(e.Subsidy), int64(e.Fees),
 			int64(e.PoolFee), int64(e.Other), int64(e.Net), e.Hashrate, e.Complete, text(e.Origin.Source), instant(e.Origin.Observed), at, digest(e.Origin.Evidence))

@@ -19,6 +19,7 @@ import (
 //	warehouse-<position>.duckdb   hard links to the last few of them
 //	parts-5f3a9c01/               the parts, in a folder of a name drawn at random
 //	  open/readings/epoch=000003/   parts of the open epoch, beside its sentinel
+//	  open/events/, …               likewise: every part has a file of each table
 //	  closed/readings/epoch=900001/ compacted parts of closed epochs
 //	tmp/                          files that are being written
 //	publisher.lock                held by the one publisher
@@ -43,12 +44,22 @@ const (
 	closedBase = 900_000
 )
 
-// part is a Parquet file of readings of the events at positions [first, last].
+// part are the Parquet files of the events at positions [first, last], one of
+// each table.
 type part struct {
-	path        string
-	epoch       int64 // open epoch that it is, or ends with
+	path        string // of the readings
+	epoch       int64  // open epoch that it is, or ends with
 	first, last domain.Position
 	merged      bool // made of compacted files
+}
+
+// of returns the path of a table's file.
+func (p part) of(table string) string { return beside(p.path, table) }
+
+// beside returns where another table has what the readings have at a path.
+func beside(path, table string) string {
+	epoch := filepath.Dir(path)
+	return filepath.Join(filepath.Dir(filepath.Dir(epoch)), table, filepath.Base(epoch), filepath.Base(path))
 }
 
 // layout is what the file names of a folder say.
@@ -75,12 +86,12 @@ func (l *layout) tmp(name string) string { return filepath.Join(l.dir, "tmp", na
 
 func (l *layout) published() string { return filepath.Join(l.dir, publishedName) }
 
-func (l *layout) openDir(epoch int64) string {
-	return filepath.Join(l.dir, l.name, "open", "readings", fmt.Sprintf("epoch=%06d", epoch))
+func (l *layout) openDir(table string, epoch int64) string {
+	return filepath.Join(l.dir, l.name, "open", table, fmt.Sprintf("epoch=%06d", epoch))
 }
 
-func (l *layout) closedDir(epoch int64) string {
-	return filepath.Join(l.dir, l.name, "closed", "readings", fmt.Sprintf("epoch=%d", closedBase+epoch))
+func (l *layout) closedDir(table string, epoch int64) string {
+	return filepath.Join(l.dir, l.name, "closed", table, fmt.Sprintf("epoch=%d", closedBase+epoch))
 }
 
 // end returns the position after the last one that a part covers.
@@ -100,8 +111,10 @@ func (l *layout) parts() []part { return slices.Concat(l.closed, l.open) }
 // missing returns an error that names the first part that is not there.
 func (l *layout) missing() error {
 	for _, p := range l.parts() {
-		if _, err := os.Stat(p.path); err != nil {
-			return fmt.Errorf("a part is missing: %w", err)
+		for _, table := range parted() {
+			if _, err := os.Stat(p.of(table)); err != nil {
+				return fmt.Errorf("a part is missing: %w", err)
+			}
 		}
 	}
 	return nil
@@ -129,7 +142,7 @@ func scan(dir, name string) (*layout, error) {
 		}
 		next = p.last + 1
 	}
-	return l, nil
+	return l, l.missing()
 }
 
 // scanOthers finds the folders of parts of warehouses before this one; the
@@ -191,7 +204,7 @@ func (l *layout) scanOpen() error {
 	l.epoch = l.base
 	for _, n := range epochs {
 		l.epoch = n
-		for _, path := range globbed(filepath.Join(l.openDir(n), "part-*.parquet")) {
+		for _, path := range globbed(filepath.Join(l.openDir(lastParted, n), "part-*.parquet")) {
 			p, err := parsePart(path)
 			if err != nil {
 				return err
@@ -276,36 +289,53 @@ func (l *layout) sweep(now domain.Instant, grace domain.Duration) error {
 			left = append(left, r)
 			continue
 		}
-		if filepath.Dir(r.path) == l.dir {
-			if err := removeParts(r.path); err != nil {
-				return err
-			}
-		}
-		if err := remove(r.path); err != nil {
-			return err
-		}
-		if filepath.Base(r.path) == sentinelName {
-			if err := errors.Join(syncDir(filepath.Dir(r.path)), os.RemoveAll(filepath.Dir(r.path))); err != nil {
-				return fmt.Errorf("delete retired epoch: %w", err)
-			}
-			continue
-		}
-		for _, mark := range globbed(r.path + retiredInfix + "*") {
-			if err := remove(mark); err != nil {
-				return err
-			}
-		}
-		if filepath.Dir(r.path) != l.dir {
-			_ = os.Remove(filepath.Dir(r.path)) // if it is empty now
+		if err := l.delete(r.path); err != nil {
+			return fmt.Errorf("delete what is retired: %w", err)
 		}
 	}
 	l.retired = left
 	return nil
 }
 
+// delete deletes a retired file and those beside it, an epoch by its sentinel,
+// or a folder of parts; the mark that says so goes last.
+func (l *layout) delete(path string) error {
+	if filepath.Dir(path) == l.dir {
+		if err := removeParts(path); err != nil {
+			return err
+		}
+	} else {
+		for _, table := range parted() {
+			file := beside(path, table)
+			if err := remove(file); err != nil {
+				return err
+			}
+			if filepath.Base(file) == sentinelName && table != lastParted {
+				if err := os.RemoveAll(filepath.Dir(file)); err != nil {
+					return err
+				}
+			}
+		}
+		if filepath.Base(path) == sentinelName {
+			return errors.Join(syncDir(filepath.Dir(path)), os.RemoveAll(filepath.Dir(path)))
+		}
+	}
+	for _, mark := range globbed(path + retiredInfix + "*") {
+		if err := remove(mark); err != nil {
+			return err
+		}
+	}
+	if filepath.Dir(path) != l.dir {
+		for _, table := range parted() {
+			_ = os.Remove(filepath.Dir(beside(path, table))) // if it is empty now
+		}
+	}
+	return nil
+}
+
 // removeParts deletes a folder of parts, its sentinels first.
 func removeParts(dir string) error {
-	for _, s := range globbed(filepath.Join(dir, "*", "readings", "epoch=*", sentinelName)) {
+	for _, s := range globbed(filepath.Join(dir, "*", "*", "epoch=*", sentinelName)) {
 		if err := remove(s); err != nil {
 			return err
 		}

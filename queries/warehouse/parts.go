@@ -9,22 +9,23 @@ import (
 	"wattbook/domain"
 )
 
-// partOrder is how the rows of a file stand: what is asked for together lies
-// together.
-const partOrder = "site, device, channel, start_utc, position, row"
-
-// openEpoch makes the folder and the sentinel of the open epoch, if they are
+// openEpoch makes the folders and the sentinels of the open epoch, if they are
 // not there.
 func (p *Publisher) openEpoch(ctx context.Context) error {
-	dir := p.layout.openDir(p.layout.epoch)
-	if err := makeDir(dir); err != nil {
-		return err
+	for _, table := range parted() {
+		dir := p.layout.openDir(table, p.layout.epoch)
+		if err := makeDir(dir); err != nil {
+			return err
+		}
+		sentinel := filepath.Join(dir, sentinelName)
+		if len(globbed(sentinel)) > 0 {
+			continue
+		}
+		if err := p.store(ctx, fmt.Sprintf("FROM %s LIMIT 0", table), sentinel); err != nil {
+			return err
+		}
 	}
-	sentinel := filepath.Join(dir, sentinelName)
-	if len(globbed(sentinel)) > 0 {
-		return nil
-	}
-	return p.store(ctx, "SELECT * FROM part LIMIT 0", sentinel)
+	return nil
 }
 
 // store writes the rows of a query into a Parquet file of a name that is new.
@@ -36,22 +37,48 @@ func (p *Publisher) store(ctx context.Context, query, path string) error {
 	return settle(tmp, path)
 }
 
+// storePart writes the files of a part, one for each table. What a process
+// that was killed wrote of it is in no view yet, since the readings are not
+// there.
+func (p *Publisher) storePart(ctx context.Context, n part, query func(table string) string) error {
+	for _, table := range parted() {
+		path := n.of(table)
+		if err := makeDir(filepath.Dir(path)); err != nil {
+			return err
+		}
+		if table != lastParted {
+			if err := remove(path); err != nil {
+				return err
+			}
+		}
+		if err := p.store(ctx, query(table)+" ORDER BY "+partOrder(table), path); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // cut writes the rows that were collected into a part, if there are any.
 func (p *Publisher) cut(ctx context.Context) error {
 	if err := p.tables.flush(ctx); err != nil {
 		return err
 	}
-	if p.history.rows == 0 {
+	n := part{epoch: p.layout.epoch, first: p.layout.end(), last: p.history.next - 1}
+	if p.history.next <= n.first {
 		return nil
 	}
-	n := part{epoch: p.layout.epoch, first: p.layout.end(), last: p.history.next - 1}
-	n.path = filepath.Join(p.layout.openDir(n.epoch), fmt.Sprintf("part-%d-%d.parquet", n.first, n.last))
-	if err := p.store(ctx, "FROM part ORDER BY "+partOrder, n.path); err != nil {
+	n.path = filepath.Join(p.layout.openDir(lastParted, n.epoch), fmt.Sprintf("part-%d-%d.parquet", n.first, n.last))
+	if err := p.storePart(ctx, n, func(table string) string { return "FROM " + table }); err != nil {
 		return err
 	}
 	p.layout.open = append(p.layout.open, n)
 	p.history.rows = 0
-	return p.engine.exec(ctx, "TRUNCATE part")
+	for _, table := range parted() {
+		if err := p.engine.exec(ctx, "TRUNCATE "+table); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // compact closes the open epoch once it has many parts, and joins compacted
@@ -64,7 +91,7 @@ func (p *Publisher) compact(ctx context.Context) error {
 			return err
 		}
 		for n := l.base; n <= l.epoch; n++ {
-			l.retired = append(l.retired, retirement{path: filepath.Join(l.openDir(n), sentinelName)})
+			l.retired = append(l.retired, retirement{path: filepath.Join(l.openDir(lastParted, n), sentinelName)})
 		}
 		l.closed, l.open = append(l.closed, whole), nil
 		l.epoch++
@@ -93,18 +120,16 @@ func (p *Publisher) compact(ctx context.Context) error {
 	return nil
 }
 
-// join writes the rows of several files into one and names it.
+// join writes the rows of several parts into one and names it.
 func (p *Publisher) join(ctx context.Context, whole *part, of []part, kind string) error {
-	dir := p.layout.closedDir(whole.epoch)
-	if err := makeDir(dir); err != nil {
-		return err
-	}
-	whole.path = filepath.Join(dir, fmt.Sprintf("%s-%d-%d.parquet", kind, whole.first, whole.last))
-	paths := make([]string, len(of))
-	for i, s := range of {
-		paths[i] = s.path
-	}
-	return p.store(ctx, fmt.Sprintf("FROM read_parquet([%s], hive_partitioning = false) ORDER BY %s", quotedList(paths), partOrder), whole.path)
+	whole.path = filepath.Join(p.layout.closedDir(lastParted, whole.epoch), fmt.Sprintf("%s-%d-%d.parquet", kind, whole.first, whole.last))
+	return p.storePart(ctx, *whole, func(table string) string {
+		paths := make([]string, len(of))
+		for i, s := range of {
+			paths[i] = s.of(table)
+		}
+		return fmt.Sprintf("FROM read_parquet([%s], hive_partitioning = false)", quotedList(paths))
+	})
 }
 
 // siteStep is a site's metering step.
@@ -116,25 +141,55 @@ type siteStep struct {
 // views returns the definitions of the views on the parts, for the published
 // position and the sites' metering steps.
 func (l *layout) views(next domain.Position, sites []siteStep) []relation {
-	files := []string{filepath.Join(l.openDir(l.base), sentinelName)} // there may be no part
-	for _, c := range l.parts() {
-		files = append(files, c.path)
+	var all []relation
+	for _, r := range relations(partsSQL) {
+		r.view = true
+		r.sql = fmt.Sprintf("CREATE VIEW %s AS\nSELECT %s\nFROM read_parquet([%s], hive_partitioning = false)\nWHERE position < %d;\n",
+			r.name, r.columnNames(), l.found(l.files(r.name)), next)
+		all = append(all, r)
+		if r.name == "readings" {
+			all = append(all, l.live(r, next))
+		}
 	}
-	live := []string{files[0], filepath.Join(l.dir, l.name, "open", "readings", "*", "*.parquet")}
 	steps := []string{"(NULL, NULL)"} // there may be no site
 	for _, s := range sites {
 		steps = append(steps, fmt.Sprintf("(%s, %d)", quoted(s.site), s.step))
 	}
-	var views []relation
-	for _, r := range append(relations(readingsSQL), relations(viewsSQL)...) {
-		if r.view {
-			r.sql = fill(r.sql, map[string]string{
-				"{files}": l.found(files), "{live}": l.found(live), "{epoch}": fmt.Sprint(l.base), "{position}": fmt.Sprint(next), "{steps}": strings.Join(steps, ", "),
-			})
-			views = append(views, r)
-		}
+	for _, r := range relations(viewsSQL) {
+		r.sql = fill(r.sql, map[string]string{
+			"{readings}": l.found(l.files("readings")), "{position}": fmt.Sprint(next), "{steps}": strings.Join(steps, ", "),
+		})
+		all = append(all, r)
 	}
-	return views
+	return all
+}
+
+// files returns the files of a table: its sentinel, since there may be no
+// part, and the parts by name, so that one that is missing is an error.
+func (l *layout) files(table string) []string {
+	files := []string{filepath.Join(l.openDir(table, l.base), sentinelName)}
+	for _, p := range l.parts() {
+		files = append(files, p.of(table))
+	}
+	return files
+}
+
+// live is the view of the readings that finds parts which are newer than the
+// database.
+func (l *layout) live(r relation, next domain.Position) relation {
+	columns := r.columnNames()
+	r.name = "readings_live"
+	r.comment = "All readings, like the view readings, but up to the last part that was written: it may be ahead of the tables of this file."
+	newer := []string{filepath.Join(l.openDir("readings", l.base), sentinelName), filepath.Join(l.dir, l.name, "open", "readings", "*", "*.parquet")}
+	r.sql = fmt.Sprintf(`CREATE VIEW readings_live AS
+SELECT %[1]s
+FROM read_parquet([%[2]s], hive_partitioning = false)
+UNION ALL
+SELECT %[1]s
+FROM read_parquet([%[3]s], hive_partitioning = true, hive_types = {'epoch': BIGINT})
+WHERE epoch >= %[4]d AND position >= %[5]d;
+`, columns, l.found(l.files("readings")), l.found(newer), l.base, next)
+	return r
 }
 
 // found returns files as a list of SQL expressions. They are looked for in the

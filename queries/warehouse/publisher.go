@@ -3,6 +3,7 @@ package warehouse
 import (
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -184,7 +185,7 @@ func (p *Publisher) reset(ctx context.Context) error {
 	if p.engine, err = newEngine(engineLimits{Memory: p.cfg.Memory, Threads: 2, Spill: p.layout.tmp(spillName)}); err != nil {
 		return err
 	}
-	all := append(relations(schemaSQL), relations(readingsSQL)...)
+	all := append(relations(schemaSQL), relations(partsSQL)...)
 	p.tables = newTables(p.engine, "memory", all)
 	for _, r := range all {
 		if !r.view {
@@ -279,7 +280,7 @@ func (p *Publisher) read(ctx context.Context, log eventlog.Log, to domain.Positi
 		if err := p.history.tell(rec); err != nil {
 			return fmt.Errorf("event at position %d: %w", r.Position, err)
 		}
-		if err := p.readings(rec); err != nil {
+		if err := p.grow(r, rec); err != nil {
 			return fmt.Errorf("event at position %d: %w", r.Position, err)
 		}
 		if p.history.rows >= p.cfg.Rows {
@@ -294,15 +295,45 @@ func (p *Publisher) read(ctx context.Context, log eventlog.Log, to domain.Positi
 	return p.cut(ctx)
 }
 
-// readings adds the rows of a batch to the part that is being filled, unless a
+// grow adds the rows of an event to the part that is being filled, unless a
 // part holds them already.
-func (p *Publisher) readings(rec domain.Recorded) error {
-	batch, ok := rec.Event.(domain.ReadingsRecorded)
-	if !ok || rec.Position < p.layout.end() {
+func (p *Publisher) grow(r eventlog.Record, rec domain.Recorded) error {
+	if rec.Position < p.layout.end() {
 		return nil
 	}
+	p.history.rows++
+	if err := p.event(r); err != nil {
+		return err
+	}
+	switch e := rec.Event.(type) {
+	case domain.ReadingsRecorded:
+		return p.readings(rec, e)
+	case domain.AllocationDecided:
+		return p.history.decision(rec, e)
+	}
+	return nil
+}
+
+func (p *Publisher) event(r eventlog.Record) error {
+	category, _, _ := strings.Cut(string(r.Stream), "-")
+	format, data := "Json", any(string(r.Payload))
+	if r.Type == wire.ReadingsRecorded {
+		format, data = "Bytes", nil
+	}
+	var metadata any
+	if len(r.Metadata) > 0 {
+		m, err := json.Marshal(r.Metadata)
+		if err != nil {
+			return err
+		}
+		metadata = string(m)
+	}
+	return p.tables.add("events", r.Position, r.Position, r.RecordedAt, string(r.Stream), int64(r.Revision), r.Type, nil, format, category, r.ID.String(), data, metadata)
+}
+
+func (p *Publisher) readings(rec domain.Recorded, batch domain.ReadingsRecorded) error {
 	for i, r := range batch.Readings {
-		err := p.tables.add("part",
+		err := p.tables.add("readings",
 			rec.Position, int64(i), string(batch.Site), string(r.Device), r.Channel.String(), r.Interval.Start, r.Interval.End,
 			p.history.localDay(batch.Site, r.Interval.Start), r.Value, unitOf(r.Channel), r.Register, r.Mark.String(), r.Mark.Books(),
 			r.Provenance.String(), text(batch.Origin.Source), instant(batch.Origin.Observed), rec.RecordedAt, digest(batch.Origin.Evidence))

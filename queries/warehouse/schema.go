@@ -14,8 +14,8 @@ import (
 //go:embed schema.sql
 var schemaSQL string
 
-//go:embed readings.sql
-var readingsSQL string
+//go:embed parts.sql
+var partsSQL string
 
 //go:embed views.sql
 var viewsSQL string
@@ -25,7 +25,25 @@ var derivedSQL string
 
 // schemaVersion names the tables and views: it changes with any word of them.
 func schemaVersion() string {
-	return domain.DigestOf([]byte(schemaSQL), []byte(readingsSQL), []byte(viewsSQL), []byte(derivedSQL)).Short()
+	return domain.DigestOf([]byte(schemaSQL), []byte(partsSQL), []byte(viewsSQL), []byte(derivedSQL)).Short()
+}
+
+// parted are the tables that lie in Parquet parts. The readings are written
+// last: a part is there when they are.
+func parted() []string { return []string{"events", "decisions", lastParted} }
+
+const lastParted = "readings"
+
+// partOrder is how the rows of a table stand in its files: what is asked for
+// together lies together.
+func partOrder(table string) string {
+	switch table {
+	case "events":
+		return "position"
+	case "decisions":
+		return "site, start_utc, position, merit_order"
+	}
+	return "site, device, channel, start_utc, position, row"
 }
 
 // relation is a table or view as the SQL files define it.

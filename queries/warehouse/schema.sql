@@ -126,41 +126,6 @@ CREATE TABLE margins (
   estimated BOOLEAN NOT NULL -- a meter was estimated
 );
 
--- Allocation decisions: one row a load, in merit order, with what was known
--- when it was made and why the load runs or rests.
-CREATE TABLE decisions (
-  position BIGINT NOT NULL, -- of the decision
-  as_of_position BIGINT NOT NULL, -- what was known when it was made
-  site VARCHAR NOT NULL, -- the site
-  start_utc TIMESTAMP NOT NULL, -- of the interval that is decided
-  end_utc TIMESTAMP NOT NULL, -- of the interval that is decided
-  local_day DATE, -- at the site
-  rule VARCHAR NOT NULL, -- name and version of the deciding function
-  merit_order BIGINT NOT NULL, -- 1 earns most per MWh
-  load VARCHAR NOT NULL, -- the sub-meter that counts it
-  use VARCHAR NOT NULL, -- mining or ai
-  runs BOOLEAN NOT NULL, -- the decision
-  reason VARCHAR NOT NULL, -- why
-  planned_power_milliwatts BIGINT NOT NULL, -- 0 when it rests
-  value_per_megawatt_hour DECIMAL(28,10), -- what a MWh of the load earns
-  cost_per_megawatt_hour DECIMAL(28,10), -- what a MWh of it costs at the revenue meter: the worth of not consuming
-  load_power_milliwatts BIGINT, -- what it draws when it runs
-  share_difficulty_per_megawatt_hour DECIMAL(28,10), -- accepted work of a mining load
-  basis VARCHAR, -- where power, work and value come from, in words
-  committed BOOLEAN, -- customers are promised it
-  was_on BOOLEAN, -- in the interval before
-  switched_utc TIMESTAMP, -- start of the interval in which it was last switched
-  currency VARCHAR, -- of value, cost and prices: the site's
-  power_price_per_megawatt_hour DECIMAL(28,10), -- input
-  adder_per_megawatt_hour DECIMAL(28,10), -- input
-  loss_portion DECIMAL(28,10), -- input
-  bitcoin_price DECIMAL(28,10), -- input, per bitcoin
-  bits VARCHAR, -- input: the network's difficulty, as the block header has it
-  height BIGINT, -- input: block of the last change of difficulty, which sets the subsidy
-  fees_per_block_satoshi DECIMAL(28,10), -- input
-  pool_fee_portion DECIMAL(28,10) -- input
-);
-
 -- Prices of power that count: the last that was published for each interval.
 -- Where intervals of several lengths cover an instant, the shortest counts.
 CREATE TABLE power_prices (

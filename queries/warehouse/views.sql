@@ -14,7 +14,7 @@ WITH stepped AS (
   SELECT r.*, s.step_microseconds AS step_length,
     epoch_us(r.start_utc) // s.step_microseconds AS first_step,
     epoch_us(r.end_utc) // s.step_microseconds AS end_step
-  FROM read_parquet([{files}], hive_partitioning = false) r
+  FROM read_parquet([{readings}], hive_partitioning = false) r
   JOIN (VALUES {steps}) s(site, step_microseconds) ON s.site = r.site
   WHERE r.books AND r.position < {position}
 ), spread AS (
