@@ -16,7 +16,7 @@ WITH parties AS (
   SELECT c.number, c.charge,
     sum(CAST(u.gpu_milliseconds AS HUGEINT)) AS used,
     sum(greatest(CAST(u.gpu_milliseconds AS HUGEINT) - c.quantity * (epoch_ms(u.end_utc) - epoch_ms(u.start_utc)), 0)) AS beyond
-  FROM charges c JOIN gpu_usage u ON u.customer = c.customer AND u.site = c.site AND u.start_utc >= c.period_start AND u.end_utc <= c.period_end
+  FROM charges c JOIN usage u ON u.customer = c.customer AND u.site = c.site AND u.start_utc >= c.period_start AND u.end_utc <= c.period_end
   WHERE c.kind IN ('reserved-gpus', 'on-demand-gpus')
   GROUP BY ALL
 ), power AS ( -- milliwatt-hours x price and adder x losses, in 10^-29 of the currency

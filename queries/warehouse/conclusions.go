@@ -9,7 +9,6 @@ import (
 	"wattbook/projections/balance"
 	"wattbook/projections/facts"
 	"wattbook/projections/margin"
-	"wattbook/projections/usage"
 	"wattbook/settlement/pools"
 )
 
@@ -18,7 +17,9 @@ import (
 // memory hold the former; what a late fact makes stale is taken out again.
 
 // byInterval are the tables of conclusions about intervals.
-func byInterval() []string { return []string{"intervals", "margins", "gpu_usage"} }
+func byInterval() []string {
+	return []string{"intervals", "margins", "usage", "accruals", "estimates", "device_pieces", "class_pieces"}
+}
 
 // settleRows draws the conclusions of pages that are over and not drawn yet.
 func (p *Publisher) settleRows(ctx context.Context, f *facts.Facts) error {
@@ -87,9 +88,11 @@ func conclude(t *tables, f *facts.Facts, site domain.SiteRegistered, run domain.
 	if err := c.margins(run); err != nil {
 		return err
 	}
-	for r := range usage.GPU(f, site.Site, run) {
-		if err := t.add("gpu_usage", f.Next, string(site.Site), string(r.Customer), r.Interval.Start, r.Interval.End, c.zone.of(r.Interval.Start), int64(r.GPU)); err != nil {
-			return err
+	for _, span := range c.spans(run) {
+		for _, draw := range []func(domain.Interval) error{c.contracts, c.devices, c.classes} {
+			if err := draw(span); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -307,7 +310,8 @@ func (p *Publisher) poolRow(t *tables, f *facts.Facts, s domain.SiteRegistered, 
 		lines[l.Cause] += l.Satoshi
 	}
 	row := []any{
-		f.Next, string(s.Site), string(d.Pool), d.Account, d.Interval.Start, d.Interval.End, z.of(d.Interval.Start), d.Shares.Decimal(),
+		f.Next, string(s.Site), string(d.Pool), d.Account, dayOf(d.Interval.Start), d.Interval.Start, d.Interval.End,
+		z.clock(d.Interval.Start), z.clock(d.Interval.End), d.Shares.Decimal(),
 		int64(d.Expected), known(int64(d.Stated), stated), int64(d.Received), int64(d.Expected - d.Received),
 	}
 	for _, c := range causes() {

@@ -25,6 +25,7 @@ type history struct {
 	devices     map[domain.DeviceKey]domain.Position
 	allocations map[allocationKey]allocationPlace
 	reconciled  map[reconciledKey]domain.Position
+	closings    []closing
 }
 
 type allocationKey struct {
@@ -95,6 +96,7 @@ func (h *history) tell(rec domain.Recorded) error {
 		}
 	case domain.PayoutReconciled:
 		h.reconciled[reconciledKey{e.Pool, e.Account, e.Interval.Start}] = rec.Position
+		return h.reconciliation(rec.Position, e)
 	default:
 		return h.row(rec)
 	}
@@ -117,14 +119,13 @@ func (h *history) row(rec domain.Recorded) error {
 	case domain.ContractSigned:
 		return h.contract(rec, e)
 	case domain.PoolStatementReceived:
-		return h.tables.add("pool_statements", p, string(e.Pool), e.Account, e.Interval.Start, e.Interval.End, int64(e.Subsidy), int64(e.Fees),
+		return h.tables.add("pool_statements", p, string(e.Pool), e.Account, dayOf(e.Interval.Start), e.Interval.Start, e.Interval.End, int64(e.Subsidy), int64(e.Fees),
 			int64(e.PoolFee), int64(e.Other), int64(e.Net), e.Hashrate, e.Complete, text(e.Origin.Source), instant(e.Origin.Observed), at, digest(e.Origin.Evidence))
 	case domain.PayoutReceived:
-		return h.tables.add("payouts", p, string(e.Pool), e.Account, e.Transaction, text(e.Address), e.At, int64(e.Amount),
+		return h.tables.add("payouts", p, string(e.Pool), e.Account, e.Transaction, text(e.Address), e.At, dayOf(e.At), int64(e.Amount),
 			text(e.Origin.Source), at, digest(e.Origin.Evidence))
 	case domain.PeriodClosed:
-		return h.tables.add("closed_periods", p, e.AsOf, string(e.Site), e.Period.String(), e.Interval.Start, e.Interval.End, h.localDay(e.Site, e.Interval.Start),
-			e.Metered, e.Estimated, e.Missing, digest(e.Balance), digest(e.Usage), digest(e.Margin))
+		h.closings = append(h.closings, closing{PeriodClosed: e, position: p})
 	case domain.InvoiceIssued:
 		return h.invoice(p, e.Invoice)
 	}
@@ -205,17 +206,38 @@ func (h *history) decision(rec domain.Recorded, d domain.AllocationDecided) erro
 }
 
 func (h *history) invoice(p domain.Position, inv domain.Invoice) error {
-	err := h.tables.add("invoices", p, inv.AsOf, inv.Number, string(inv.Site), string(inv.Contract), inv.Version, string(inv.Buyer.ID), text(inv.Buyer.Name),
-		inv.Period.String(), inv.Interval.Start, inv.Interval.End, h.localDay(inv.Site, inv.Interval.Start), inv.Issued, inv.Due, string(inv.Total.Currency),
+	location, err := time.LoadLocation(inv.Zone)
+	if err != nil {
+		return fmt.Errorf("invoice %s: zone %q: %w", inv.Number, inv.Zone, err)
+	}
+	z := &zone{location: location}
+	err = h.tables.add("invoices", p, inv.AsOf, inv.Number, string(inv.Site), string(inv.Contract), inv.Version, string(inv.Buyer.ID), text(inv.Buyer.Name),
+		inv.Period.String(), inv.Interval.Start, inv.Interval.End, inv.Zone, z.of(inv.Interval.Start), z.of(inv.Interval.End-1), z.of(inv.Issued), z.of(inv.Due),
+		inv.Issued, inv.Due, string(inv.Total.Currency),
 		int64(inv.Total.Currency.Digits()), inv.Subtotal.Decimal(), text(inv.Tax.Name), rounded{inv.Tax.Rate}, inv.TaxDue.Decimal(), inv.Total.Decimal())
 	if err != nil {
 		return err
 	}
 	for _, l := range inv.Lines {
 		err := h.tables.add("invoice_lines", p, inv.Number, l.Line, string(inv.Site), string(inv.Contract), l.Charge, string(l.Kind), text(l.Description),
-			l.Interval.Start, l.Interval.End, h.localDay(inv.Site, l.Interval.Start), rounded{l.Quantity}, l.Unit, optionalRounded(l.UnitPrice),
+			l.Interval.Start, l.Interval.End, z.of(l.Interval.Start), z.of(l.Interval.End-1), rounded{l.Quantity}, l.Unit, optionalRounded(l.UnitPrice),
 			string(inv.Total.Currency), l.Amount.Decimal(), rounded{l.Estimated}, text(l.Detail))
 		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *history) reconciliation(p domain.Position, r domain.PayoutReconciled) error {
+	earned := dayOf(r.Interval.Start)
+	err := h.tables.add("reconciliations", p, r.AsOf, string(r.Site), string(r.Pool), r.Account, earned, r.Interval.Start, r.Interval.End, r.Shares.Decimal(),
+		int64(r.Expected), int64(r.Stated), int64(r.Received), int64(r.Expected-r.Received), text(r.Finding))
+	if err != nil {
+		return err
+	}
+	for i, l := range r.Lines {
+		if err := h.tables.add("reconciliation_lines", p, int64(i+1), string(r.Site), string(r.Pool), r.Account, earned, string(l.Cause), int64(l.Satoshi)); err != nil {
 			return err
 		}
 	}
@@ -250,3 +272,13 @@ func (h *history) localDay(site domain.SiteID, t domain.Instant) any {
 	}
 	return nil
 }
+
+// clock returns what the clock at the site shows at an instant, as an instant.
+func (z *zone) clock(t domain.Instant) domain.Instant {
+	_, offset := t.Time().In(z.location).Zone()
+	return t.Add(domain.Duration(offset) * domain.Second)
+}
+
+// dayOf returns the UTC day of an instant, which is the day of pools and of the
+// chain.
+func dayOf(t domain.Instant) day { return day(t.Floor(domain.Day) / domain.Instant(domain.Day)) }

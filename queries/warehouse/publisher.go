@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"wattbook/domain"
@@ -74,6 +75,7 @@ type Publisher struct {
 	tables  *tables
 	layout  *layout
 	history *history
+	closed  map[domain.Position]figures      // of closed periods, by the position of the closing
 	settled map[domain.SiteID]domain.Instant // up to where the tables hold the site's conclusions
 	last    Published
 	broken  bool // an error left the tables half filled
@@ -185,7 +187,7 @@ func (p *Publisher) reset(ctx context.Context) error {
 	if p.engine, err = newEngine(engineLimits{Memory: p.cfg.Memory, Threads: 2, Spill: p.layout.tmp(spillName)}); err != nil {
 		return err
 	}
-	all := append(relations(schemaSQL), relations(partsSQL)...)
+	all := slices.Concat(relations(schemaSQL), relations(piecesSQL), relations(partsSQL))
 	p.tables = newTables(p.engine, "memory", all)
 	for _, r := range all {
 		if !r.view {
@@ -195,6 +197,7 @@ func (p *Publisher) reset(ctx context.Context) error {
 		}
 	}
 	p.history, p.settled, p.broken = newHistory(p.tables), map[domain.SiteID]domain.Instant{}, false
+	p.closed = map[domain.Position]figures{}
 	p.last = Published{}
 	return p.openEpoch(ctx)
 }
@@ -234,6 +237,9 @@ func (p *Publisher) Publish(ctx context.Context, log eventlog.Log, f *facts.Fact
 		return Published{}, err
 	}
 	if err := p.settleRows(ctx, f); err != nil {
+		return Published{}, err
+	}
+	if err := p.settleClosings(ctx, log, f); err != nil {
 		return Published{}, err
 	}
 	if err := p.compact(ctx); err != nil {

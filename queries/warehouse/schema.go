@@ -17,6 +17,9 @@ var schemaSQL string
 //go:embed parts.sql
 var partsSQL string
 
+//go:embed pieces.sql
+var piecesSQL string
+
 //go:embed views.sql
 var viewsSQL string
 
@@ -25,7 +28,7 @@ var derivedSQL string
 
 // schemaVersion names the tables and views: it changes with any word of them.
 func schemaVersion() string {
-	return domain.DigestOf([]byte(schemaSQL), []byte(partsSQL), []byte(viewsSQL), []byte(derivedSQL)).Short()
+	return domain.DigestOf([]byte(schemaSQL), []byte(partsSQL), []byte(piecesSQL), []byte(viewsSQL), []byte(derivedSQL)).Short()
 }
 
 // parted are the tables that lie in Parquet parts. The readings are written

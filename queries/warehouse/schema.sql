@@ -13,6 +13,7 @@
 -- What this file was drawn from: one row.
 CREATE TABLE published (
   position BIGINT NOT NULL, -- events of the log that this file knows: those before this position
+  known_utc TIMESTAMP, -- when the last of them was recorded
   published_utc TIMESTAMP NOT NULL, -- when the file was published
   schema_version VARCHAR NOT NULL, -- names the tables and views of the file: another one means other columns
   last_event VARCHAR, -- id of the last event that the file knows
@@ -190,6 +191,22 @@ CREATE TABLE bitcoin_price_history (
   evidence VARCHAR -- SHA-256 digest of the reply that it was read from
 );
 
+-- All prices that count, of power and of bitcoin.
+CREATE TABLE prices (
+  position BIGINT NOT NULL, -- of the event
+  product VARCHAR NOT NULL, -- power or bitcoin
+  node VARCHAR, -- settlement point of power
+  currency VARCHAR NOT NULL, -- of the price
+  start_utc TIMESTAMP NOT NULL, -- of the interval
+  end_utc TIMESTAMP NOT NULL, -- of the interval
+  price DECIMAL(28,10), -- per unit; NULL if it is too large for the column
+  unit VARCHAR NOT NULL, -- MWh or BTC
+  price_as_published VARCHAR NOT NULL, -- all digits
+  source VARCHAR, -- what brought it
+  recorded_utc TIMESTAMP NOT NULL, -- when the log recorded it
+  evidence VARCHAR -- SHA-256 digest of the reply that it was read from
+);
+
 -- Changes of the bitcoin network's difficulty.
 CREATE TABLE difficulty (
   position BIGINT NOT NULL, -- of the event
@@ -276,16 +293,164 @@ CREATE TABLE allocations (
   evidence VARCHAR -- SHA-256 digest of the reply that the start was read from
 );
 
--- GPU time of each customer, interval by interval. Intervals without use are
+-- What each customer used, interval by interval: GPU time, and the energy of
+-- the meters whose power a contract passes through. Intervals without any are
 -- left out.
-CREATE TABLE gpu_usage (
+CREATE TABLE usage (
   position BIGINT NOT NULL, -- what was known when the row was drawn
   site VARCHAR NOT NULL, -- the site
   customer VARCHAR NOT NULL, -- who was served
   start_utc TIMESTAMP NOT NULL, -- of the interval
   end_utc TIMESTAMP NOT NULL, -- of the interval
   local_day DATE, -- at the site
-  gpu_milliseconds BIGINT NOT NULL -- two GPUs for an hour are 7,200,000
+  gpu_milliseconds BIGINT NOT NULL, -- allocated by the scheduler: two GPUs for an hour are 7,200,000
+  energy_milliwatt_hours BIGINT, -- of the customer's own meters; NULL without one, or while one is unknown
+  energy_state VARCHAR, -- how well it is known; NULL without a meter
+  currency VARCHAR NOT NULL, -- of the cost
+  energy_cost DECIMAL(28,10) -- of that energy, at the interval's price with the site's adder
+);
+
+-- What each charge of each contract earns, interval by interval, before the
+-- rounding of invoices. In every interval the amounts in the site's currency
+-- sum to ai_revenue of the table margins, to the last digit.
+CREATE TABLE accruals (
+  position BIGINT NOT NULL, -- what was known when the row was drawn
+  site VARCHAR NOT NULL, -- the site
+  contract VARCHAR NOT NULL, -- the contract
+  version BIGINT NOT NULL, -- of the contract
+  customer VARCHAR NOT NULL, -- the buyer
+  charge VARCHAR NOT NULL, -- the charge of the contract
+  kind VARCHAR NOT NULL, -- of the charge
+  overage BOOLEAN NOT NULL, -- GPU time beyond a reservation
+  start_utc TIMESTAMP NOT NULL, -- of the interval
+  end_utc TIMESTAMP NOT NULL, -- of the interval
+  local_day DATE, -- at the site
+  quantity DECIMAL(28,10) NOT NULL, -- in the charge's unit, rounded to ten digits
+  estimated_quantity DECIMAL(28,10), -- part of it that rests on estimates
+  used_gpu_hours DECIMAL(28,10), -- of a reservation, rounded to ten digits
+  currency VARCHAR NOT NULL, -- of the amount
+  amount DECIMAL(28,10) -- NULL while a price or a meter is not known
+);
+
+-- What each device counted on each local day. Sums are of the intervals in
+-- which it is known; NULL if it is in none.
+CREATE TABLE device_days (
+  position BIGINT NOT NULL, -- what was known when the row was drawn
+  site VARCHAR NOT NULL, -- the site
+  device VARCHAR NOT NULL, -- the device
+  kind VARCHAR NOT NULL, -- meter, miner or gpu
+  model VARCHAR, -- of the hardware
+  use VARCHAR, -- mining, ai or overhead
+  local_day DATE NOT NULL, -- at the site
+  energy_milliwatt_hours BIGINT, -- counted by a meter, or by a GPU itself
+  hashes DECIMAL(38,0), -- of a miner
+  share_difficulty DECIMAL(38,8), -- accepted work of a miner
+  gpu_milliseconds BIGINT, -- of a GPU with a compute process
+  intervals BIGINT NOT NULL, -- in which the device was in service
+  estimated_intervals BIGINT NOT NULL, -- in which a quantity is estimated
+  unknown_intervals BIGINT NOT NULL -- in which nothing is known of it
+);
+
+-- What counts and was not metered: runs of intervals for which a quantity of a
+-- device rests on a longer reading that was spread evenly, or on an estimate.
+CREATE TABLE estimates (
+  position BIGINT NOT NULL, -- what was known when the row was drawn
+  site VARCHAR NOT NULL, -- the site
+  device VARCHAR NOT NULL, -- the device
+  channel VARCHAR NOT NULL, -- what it counts
+  start_utc TIMESTAMP NOT NULL, -- of the first interval
+  end_utc TIMESTAMP NOT NULL, -- of the last interval
+  local_day DATE, -- at the site
+  intervals BIGINT NOT NULL, -- how many
+  value DECIMAL(38,0) NOT NULL, -- of all of them, in unit
+  unit VARCHAR NOT NULL, -- of value
+  reading_position BIGINT NOT NULL -- of the event that the value rests on
+);
+
+-- Margins of each use by hour. Sums are of the intervals in which the figure
+-- is known; NULL if it is in none.
+CREATE TABLE margins_by_hour (
+  position BIGINT NOT NULL, -- what was known when the row was drawn
+  site VARCHAR NOT NULL, -- the site
+  start_utc TIMESTAMP NOT NULL, -- of the hour
+  local_start TIMESTAMP NOT NULL, -- the same by the clock at the site
+  local_day DATE NOT NULL, -- at the site
+  use VARCHAR NOT NULL, -- mining, ai, overhead, or site: all of them against the revenue meter
+  currency VARCHAR NOT NULL, -- of all amounts of the row
+  energy_milliwatt_hours BIGINT, -- that the use drew
+  revenue DECIMAL(38,10), -- that it earned
+  energy_cost DECIMAL(38,10), -- of its energy
+  margin DECIMAL(38,10), -- revenue less cost
+  intervals BIGINT NOT NULL, -- in the hour
+  unknown_intervals BIGINT NOT NULL, -- of which the margin is not known
+  estimated_intervals BIGINT NOT NULL -- in which a meter was estimated
+);
+
+-- Margins of each use by local day, likewise.
+CREATE TABLE margins_by_day (
+  position BIGINT NOT NULL, -- what was known when the row was drawn
+  site VARCHAR NOT NULL, -- the site
+  local_day DATE NOT NULL, -- at the site
+  use VARCHAR NOT NULL, -- mining, ai, overhead, or site: all of them against the revenue meter
+  currency VARCHAR NOT NULL, -- of all amounts of the row
+  energy_milliwatt_hours BIGINT, -- that the use drew
+  revenue DECIMAL(38,10), -- that it earned
+  energy_cost DECIMAL(38,10), -- of its energy
+  margin DECIMAL(38,10), -- revenue less cost
+  intervals BIGINT NOT NULL, -- in the day
+  unknown_intervals BIGINT NOT NULL, -- of which the margin is not known
+  estimated_intervals BIGINT NOT NULL -- in which a meter was estimated
+);
+
+-- Margins of each use by month of local days, likewise.
+CREATE TABLE margins_by_month (
+  position BIGINT NOT NULL, -- what was known when the row was drawn
+  site VARCHAR NOT NULL, -- the site
+  month VARCHAR NOT NULL, -- of the local days: 2026-10
+  use VARCHAR NOT NULL, -- mining, ai, overhead, or site: all of them against the revenue meter
+  currency VARCHAR NOT NULL, -- of all amounts of the row
+  energy_milliwatt_hours BIGINT, -- that the use drew
+  revenue DECIMAL(38,10), -- that it earned
+  energy_cost DECIMAL(38,10), -- of its energy
+  margin DECIMAL(38,10), -- revenue less cost
+  intervals BIGINT NOT NULL, -- in the month, as far as anything is known of it
+  unknown_intervals BIGINT NOT NULL, -- of which the margin is not known
+  estimated_intervals BIGINT NOT NULL -- in which a meter was estimated
+);
+
+-- What each customer earned the site, by local day. The cost is known where
+-- the customer's energy is metered by itself; what GPUs that customers share
+-- draw is in the cost of the use ai alone.
+CREATE TABLE margins_by_customer (
+  position BIGINT NOT NULL, -- what was known when the row was drawn
+  site VARCHAR NOT NULL, -- the site
+  customer VARCHAR NOT NULL, -- who was served
+  local_day DATE NOT NULL, -- at the site
+  currency VARCHAR NOT NULL, -- of all amounts of the row
+  revenue DECIMAL(38,10), -- what the customer's contracts earn, before the rounding of invoices
+  gpu_milliseconds BIGINT, -- that the customer was served
+  energy_milliwatt_hours BIGINT, -- of the customer's own meters
+  energy_cost DECIMAL(38,10), -- of that energy
+  margin DECIMAL(38,10), -- revenue less cost, where the cost is known
+  unknown_amounts BIGINT NOT NULL -- charges of intervals that are not in the revenue, since a price or a meter is not known
+);
+
+-- What each class of mining hardware earned, by local day: mining revenue is
+-- divided by accepted work. The energy is that of the meters below which no
+-- other class hangs; NULL if a meter counts several.
+CREATE TABLE margins_by_device_class (
+  position BIGINT NOT NULL, -- what was known when the row was drawn
+  site VARCHAR NOT NULL, -- the site
+  model VARCHAR NOT NULL, -- of the miners
+  local_day DATE NOT NULL, -- at the site
+  currency VARCHAR NOT NULL, -- of all amounts of the row
+  share_difficulty DECIMAL(38,8), -- accepted work
+  revenue DECIMAL(38,10), -- what it should earn
+  energy_milliwatt_hours BIGINT, -- that it drew
+  energy_cost DECIMAL(38,10), -- of that energy
+  margin DECIMAL(38,10), -- revenue less cost
+  intervals BIGINT NOT NULL, -- in the day
+  unknown_intervals BIGINT NOT NULL -- in which revenue or cost is not known
 );
 
 -- Billing periods that are closed.
@@ -302,7 +467,34 @@ CREATE TABLE closed_periods (
   missing_intervals BIGINT NOT NULL, -- that are unknown
   balance_digest VARCHAR, -- SHA-256 digest of the balance of the period
   usage_digest VARCHAR, -- SHA-256 digest of the usage of the period
-  margin_digest VARCHAR -- SHA-256 digest of the margins of the period
+  margin_digest VARCHAR, -- SHA-256 digest of the margins of the period
+  first_day DATE NOT NULL, -- of the period, at the site
+  last_day DATE NOT NULL, -- of the period, at the site
+  currency VARCHAR NOT NULL, -- of all amounts of the row
+  site_energy_milliwatt_hours BIGINT, -- counted by the revenue meter, as it was known at the closing
+  mining_revenue DECIMAL(38,10), -- likewise, and so are all figures of the row
+  ai_revenue DECIMAL(38,10), -- before the rounding of invoices
+  site_cost DECIMAL(38,10), -- of the energy at the revenue meter
+  site_margin DECIMAL(38,10), -- mining revenue and AI revenue less the site's cost
+  unknown_intervals BIGINT -- of which the margin was not known
+);
+
+-- Margins of each use in closed periods, as they were known at the closing:
+-- what the table margins says of the same intervals may have changed since.
+CREATE TABLE closed_margins (
+  position BIGINT NOT NULL, -- of the closing
+  as_of_position BIGINT NOT NULL, -- what was known when it was closed
+  site VARCHAR NOT NULL, -- the site
+  period VARCHAR NOT NULL, -- the month: 2026-10
+  use VARCHAR NOT NULL, -- mining, ai, overhead, or site
+  currency VARCHAR NOT NULL, -- of all amounts of the row
+  energy_milliwatt_hours BIGINT, -- that the use drew; a sum of what is known, NULL if nothing is
+  revenue DECIMAL(38,10), -- that it earned
+  energy_cost DECIMAL(38,10), -- of its energy
+  margin DECIMAL(38,10), -- revenue less cost
+  intervals BIGINT NOT NULL, -- in the period
+  unknown_intervals BIGINT NOT NULL, -- of which the margin was not known
+  estimated_intervals BIGINT NOT NULL -- in which a meter was estimated
 );
 
 -- Issued invoices. They never change.
@@ -318,7 +510,11 @@ CREATE TABLE invoices (
   period VARCHAR NOT NULL, -- the month: 2026-10
   start_utc TIMESTAMP NOT NULL, -- of the period, in the contract's zone
   end_utc TIMESTAMP NOT NULL, -- of the period
-  local_day DATE, -- at the site, of start_utc
+  zone VARCHAR NOT NULL, -- IANA name of the contract's zone, whose days the next four columns are
+  first_day DATE NOT NULL, -- of the period
+  last_day DATE NOT NULL, -- of the period
+  issued_day DATE NOT NULL, -- as the documents have it
+  due_day DATE NOT NULL, -- as the documents have it
   issued_utc TIMESTAMP NOT NULL, -- when it was issued
   due_utc TIMESTAMP NOT NULL, -- when it is due
   currency VARCHAR NOT NULL, -- of all amounts
@@ -342,7 +538,8 @@ CREATE TABLE invoice_lines (
   description VARCHAR, -- as the documents have it
   start_utc TIMESTAMP NOT NULL, -- of service
   end_utc TIMESTAMP NOT NULL, -- of service
-  local_day DATE, -- at the site, of start_utc
+  first_day DATE NOT NULL, -- of service, in the contract's zone
+  last_day DATE NOT NULL, -- of service, in the contract's zone
   quantity DECIMAL(28,10) NOT NULL, -- in unit
   unit VARCHAR NOT NULL, -- GPU-month, GPU-hour, kW-month or kWh
   unit_price DECIMAL(28,10), -- NULL where every interval has its own
@@ -352,12 +549,32 @@ CREATE TABLE invoice_lines (
   detail VARCHAR -- how the amount came about
 );
 
+-- What customers owe: issued invoices with what is still open of them. Payments
+-- are not recorded yet, so all of every invoice is.
+CREATE TABLE receivables (
+  position BIGINT NOT NULL, -- of the issue
+  number VARCHAR NOT NULL, -- of the invoice
+  site VARCHAR NOT NULL, -- the site
+  contract VARCHAR NOT NULL, -- the contract
+  customer VARCHAR NOT NULL, -- the buyer
+  customer_name VARCHAR, -- as the documents name it
+  issued_day DATE NOT NULL, -- in the contract's zone
+  due_day DATE NOT NULL, -- in the contract's zone
+  currency VARCHAR NOT NULL, -- of all amounts
+  total DECIMAL(22,3) NOT NULL, -- of the invoice
+  open_amount DECIMAL(22,3) NOT NULL, -- of it
+  known_day DATE NOT NULL, -- UTC, of the last event that this file knows
+  days_overdue BIGINT NOT NULL, -- on that day; negative: not due yet
+  bucket VARCHAR NOT NULL -- not due, 1-30, 31-60, 61-90 or over 90 days
+);
+
 -- What a mining pool says it owes for a day. A later row for the same day is
 -- the pool's correction.
 CREATE TABLE pool_statements (
   position BIGINT NOT NULL, -- of the event
   pool VARCHAR NOT NULL, -- the pool
   account VARCHAR NOT NULL, -- the account
+  earning_day DATE NOT NULL, -- the day of the pool, which is UTC
   start_utc TIMESTAMP NOT NULL, -- of the earning period
   end_utc TIMESTAMP NOT NULL, -- of the earning period
   subsidy_satoshi BIGINT NOT NULL, -- for the work, of new bitcoin
@@ -380,7 +597,8 @@ CREATE TABLE payouts (
   account VARCHAR NOT NULL, -- the account
   transaction_id VARCHAR NOT NULL, -- on the chain
   address VARCHAR, -- that it was paid to
-  start_utc TIMESTAMP NOT NULL, -- when it arrived
+  arrived_utc TIMESTAMP NOT NULL, -- when it arrived
+  arrived_day DATE NOT NULL, -- the same as a UTC day
   amount_satoshi BIGINT NOT NULL, -- what arrived
   source VARCHAR, -- what brought it
   recorded_utc TIMESTAMP NOT NULL, -- when the log recorded it
@@ -395,9 +613,11 @@ CREATE TABLE pool_days (
   site VARCHAR NOT NULL, -- whose work it is
   pool VARCHAR NOT NULL, -- the pool
   account VARCHAR NOT NULL, -- the account
-  start_utc TIMESTAMP NOT NULL, -- of the earning day, which is the pool's own
+  earning_day DATE NOT NULL, -- the day of the pool, which is UTC
+  start_utc TIMESTAMP NOT NULL, -- of the earning day
   end_utc TIMESTAMP NOT NULL, -- of the earning day
-  local_day DATE, -- at the site, of start_utc
+  local_start TIMESTAMP NOT NULL, -- start_utc by the clock at the site
+  local_end TIMESTAMP NOT NULL, -- end_utc by the clock at the site
   share_difficulty DECIMAL(38,8), -- accepted work of the site's miners
   expected_satoshi BIGINT, -- what it should earn, net of the agreed fee
   stated_satoshi BIGINT, -- what the pool says; NULL without a statement
@@ -412,6 +632,37 @@ CREATE TABLE pool_days (
   rounding_bridge_satoshi BIGINT, -- the rounding of the lines
   finding VARCHAR, -- what a person should look at
   reconciled_position BIGINT -- of the last reconciliation of the day on record
+);
+
+-- Reconciliations on record, as they were drawn. A later one of the same day
+-- replaces the one before it; what is known by now is in the table pool_days.
+CREATE TABLE reconciliations (
+  position BIGINT NOT NULL, -- of the event
+  as_of_position BIGINT NOT NULL, -- what was known when it was drawn
+  site VARCHAR NOT NULL, -- whose work it is
+  pool VARCHAR NOT NULL, -- the pool
+  account VARCHAR NOT NULL, -- the account
+  earning_day DATE NOT NULL, -- the day of the pool, which is UTC
+  start_utc TIMESTAMP NOT NULL, -- of the earning day
+  end_utc TIMESTAMP NOT NULL, -- of the earning day
+  share_difficulty DECIMAL(38,8), -- accepted work of the site's miners
+  expected_satoshi BIGINT NOT NULL, -- what it should earn, net of the agreed fee
+  stated_satoshi BIGINT NOT NULL, -- what the pool said; 0 without a statement, which a line then says
+  received_satoshi BIGINT NOT NULL, -- what arrived of it
+  difference_satoshi BIGINT NOT NULL, -- expected less received: the sum of its lines
+  finding VARCHAR -- what a person should look at
+);
+
+-- The named parts of the differences of reconciliations on record.
+CREATE TABLE reconciliation_lines (
+  position BIGINT NOT NULL, -- of the event
+  line BIGINT NOT NULL, -- from 1
+  site VARCHAR NOT NULL, -- whose work it is
+  pool VARCHAR NOT NULL, -- the pool
+  account VARCHAR NOT NULL, -- the account
+  earning_day DATE NOT NULL, -- the day of the pool, which is UTC
+  cause VARCHAR NOT NULL, -- work-not-credited, fee-window, pool-fee, bonus-or-other, no-statement, stated-but-not-received or rounding
+  satoshi BIGINT NOT NULL -- of the difference
 );
 
 -- What is out of the ordinary about the data: readings that are late, missing,

@@ -85,7 +85,8 @@ func linkPosition(path string) (at domain.Position) {
 // fill makes the tables and views of the database in the catalog pub.
 func (p *Publisher) fill(ctx context.Context, f *facts.Facts, out Published) error {
 	all := relations(schemaSQL)
-	for _, r := range all {
+	made := append(relations(schemaSQL), relations(piecesSQL)...)
+	for _, r := range made {
 		if err := p.engine.exec(ctx, r.sql); err != nil {
 			return err
 		}
@@ -97,9 +98,9 @@ func (p *Publisher) fill(ctx context.Context, f *facts.Facts, out Published) err
 			return err
 		}
 	}
-	t := newTables(p.engine, "pub", all)
-	err := t.add("published", out.Position, out.At, out.Schema, out.LastEvent, out.ReadingRows, p.history.sum, out.Folder, out.Parts, out.OpenEpoch)
-	if err = errors.Join(err, p.concludeOpen(t, f), p.standing(t, f), t.flush(ctx)); err != nil {
+	t := newTables(p.engine, "pub", made)
+	err := t.add("published", out.Position, instant(f.Recorded), out.At, out.Schema, out.LastEvent, out.ReadingRows, p.history.sum, out.Folder, out.Parts, out.OpenEpoch)
+	if err = errors.Join(err, p.concludeOpen(t, f), p.standing(t, f), p.closingRows(t), t.flush(ctx)); err != nil {
 		return err
 	}
 	if err := p.engine.exec(ctx, derivedSQL); err != nil {
