@@ -1,15 +1,19 @@
 package warehouse
 
 import (
+	"cmp"
 	"context"
 	"database/sql/driver"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"log/slog"
+	"maps"
 	"math/big"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,15 +21,35 @@ import (
 )
 
 // ErrRefused means that a statement is not one that only reads.
-var ErrRefused = errors.New("only a single SELECT (or DESCRIBE, SHOW, SUMMARIZE) is run here")
+var ErrRefused = errors.New("only a single SELECT (or DESCRIBE, SHOW, SUMMARIZE) on the warehouse's own tables is run here")
+
+// ErrLimit means that a query took more than its client may.
+var ErrLimit = errors.New("limit")
 
 // ErrNothingPublished means that the folder holds no published database.
 var ErrNothingPublished = errors.New("nothing is published")
 
-// Limits bound what a query may take. What is zero has a default.
+// Limits bound what a client's queries may take. What is zero has a default.
 type Limits struct {
-	Memory  string // 1GB
-	Threads int    // 2
+	Memory  string        // 1GB
+	Threads int           // 2
+	Time    time.Duration // of a query: 5 minutes
+	Rows    int           // of a result: 1,000,000
+	// Variables are what getvariable returns: the parameters of a query.
+	Variables map[string]string
+	// Logger is told of statements that are refused. It may be nil.
+	Logger *slog.Logger
+}
+
+func (l Limits) withDefaults() Limits {
+	l.Memory = cmp.Or(l.Memory, "1GB")
+	l.Threads = cmp.Or(l.Threads, 2)
+	l.Time = cmp.Or(l.Time, 5*time.Minute)
+	l.Rows = cmp.Or(l.Rows, 1_000_000)
+	if l.Logger == nil {
+		l.Logger = slog.New(slog.DiscardHandler)
+	}
+	return l
 }
 
 // Client reads a published warehouse, and can do nothing else: no file outside
@@ -33,6 +57,7 @@ type Limits struct {
 // not safe for concurrent use.
 type Client struct {
 	engine *engine
+	limits Limits
 }
 
 // OpenClient opens the database that is published in a folder as it is now.
@@ -48,29 +73,33 @@ func OpenClient(ctx context.Context, dir string, limits Limits) (*Client, error)
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("open warehouse %s: %w yet", dir, ErrNothingPublished)
 	}
-	if limits.Memory == "" {
-		limits.Memory = "1GB"
-	}
-	e, err := newEngine(engineLimits{Memory: limits.Memory, Threads: max(2, limits.Threads)})
+	limits = limits.withDefaults()
+	e, err := newEngine(engineLimits{Memory: limits.Memory, Threads: limits.Threads})
 	if err != nil {
 		return nil, err
 	}
-	for _, s := range []string{
+	settings := []string{
 		"ATTACH " + quoted(path) + " AS wh (READ_ONLY)",
 		"USE wh",
 		// The folder may have been moved since, or be a copy.
 		fmt.Sprintf("SET VARIABLE %s = %s", placeVariable, quoted(dir)),
+	}
+	for _, name := range slices.Sorted(maps.Keys(limits.Variables)) {
+		settings = append(settings, fmt.Sprintf(`SET VARIABLE "%s" = %s`, strings.ReplaceAll(name, `"`, `""`), quoted(limits.Variables[name])))
+	}
+	settings = append(settings,
 		// The views read Parquet files of this folder, and nothing reads any
 		// other file.
-		"SET allowed_directories = [" + quoted(dir) + "]",
+		"SET allowed_directories = ["+quoted(dir)+"]",
 		"SET enable_external_access = false",
 		"SET lock_configuration = true",
-	} {
+	)
+	for _, s := range settings {
 		if err := e.exec(ctx, s); err != nil {
 			return nil, errors.Join(fmt.Errorf("open warehouse %s: %w", dir, err), e.close())
 		}
 	}
-	return &Client{e}, nil
+	return &Client{e, limits}, nil
 }
 
 // Close ends the client.
@@ -83,30 +112,51 @@ type Column struct {
 }
 
 // Query runs one statement that only reads, and calls each with every row:
-// what [Text] and [JSON] write. It is an error that wraps [ErrRefused] if the
-// statement does more. Columns is called once, before the first row.
-func (c *Client) Query(ctx context.Context, statement string, columns func([]Column) error, each func(row []any) error) (err error) {
+// what [Text] and [JSON] write. Columns is called once, before the first row.
+// It is an error that wraps [ErrRefused] if the statement does more, and one
+// that wraps [ErrLimit] if it takes too long or has too many rows.
+func (c *Client) Query(ctx context.Context, statement string, columns func([]Column) error, each func(row []any) error) error {
+	ctx, cancel := context.WithTimeout(ctx, c.limits.Time)
+	defer cancel()
+	err := c.check(statement)
+	if err == nil {
+		err = c.run(ctx, statement, columns, each)
+	}
+	switch {
+	case errors.Is(ctx.Err(), context.DeadlineExceeded):
+		return fmt.Errorf("the query ran for %s, which is its %w: ask for fewer days or devices", c.limits.Time, ErrLimit)
+	case errors.Is(err, ErrRefused):
+		c.limits.Logger.Warn("a statement was refused", "statement", fmt.Sprintf("%.200q", statement), "why", err)
+	case err != nil && strings.Contains(err.Error(), "Out of Memory"):
+		return fmt.Errorf("the query needs more than %s of memory, which is its %w: ask for fewer days or devices", c.limits.Memory, ErrLimit)
+	}
+	return err
+}
+
+// check returns an error unless the text is one statement that only reads.
+func (c *Client) check(statement string) error {
 	// Prepare, unlike PrepareContext, runs nothing: it refuses a text of
 	// several statements, the first of which might do anything.
 	prepared, err := c.engine.conn.Prepare(statement)
 	if err != nil {
-		if strings.Contains(err.Error(), "multiple statements") || strings.Contains(err.Error(), "missing context") {
-			return fmt.Errorf("%w: %w", ErrRefused, err)
-		}
-		return plain(err)
+		return refusal(plain(err))
 	}
 	stmt := prepared.(*duckdb.Stmt)
-	defer func() { err = errors.Join(err, stmt.Close()) }()
 	kind, err := stmt.StatementType()
-	if err != nil {
-		return err
+	if err == nil && kind != duckdb.STATEMENT_TYPE_SELECT {
+		err = ErrRefused
 	}
-	if kind != duckdb.STATEMENT_TYPE_SELECT {
-		return ErrRefused
-	}
-	rows, err := stmt.QueryContext(ctx, nil)
+	return errors.Join(err, stmt.Close())
+}
+
+// run runs a statement that was checked. The function query() takes nothing
+// but one SELECT, and the LIMIT around it keeps the rows in bounds before they
+// are in memory.
+func (c *Client) run(ctx context.Context, statement string, columns func([]Column) error, each func(row []any) error) (err error) {
+	bounded := fmt.Sprintf("FROM query(%s) LIMIT %d", quoted(statement), c.limits.Rows+1)
+	rows, err := c.engine.conn.QueryContext(ctx, bounded, nil)
 	if err != nil {
-		return plain(err)
+		return refusal(plain(err))
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	typed := rows.(driver.RowsColumnTypeDatabaseTypeName)
@@ -119,11 +169,14 @@ func (c *Client) Query(ctx context.Context, statement string, columns func([]Col
 		return err
 	}
 	raw, row := make([]driver.Value, len(all)), make([]any, len(all))
-	for {
+	for n := 0; ; n++ {
 		if err := rows.Next(raw); err == io.EOF {
 			return nil
 		} else if err != nil {
-			return plain(err)
+			return refusal(plain(err))
+		}
+		if n == c.limits.Rows {
+			return fmt.Errorf("the result has more than %d rows, which is its %w: sum them up, or add a LIMIT", c.limits.Rows, ErrLimit)
 		}
 		for i, v := range raw {
 			row[i] = exactValue(v, all[i].Type)
@@ -132,6 +185,17 @@ func (c *Client) Query(ctx context.Context, statement string, columns func([]Col
 			return err
 		}
 	}
+}
+
+// refusal marks DuckDB's errors about what the client may not do.
+func refusal(err error) error {
+	for _, said := range []string{"Permission Error", "multiple statements", "missing context", "Expected a single SELECT", "configuration has been locked", "is disabled"} {
+		if strings.Contains(err.Error(), said) {
+			first, _, _ := strings.Cut(err.Error(), "\n")
+			return fmt.Errorf("%w: %s", ErrRefused, first)
+		}
+	}
+	return err
 }
 
 // plain takes DuckDB's error without the driver's words around it.

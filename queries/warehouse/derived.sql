@@ -95,3 +95,30 @@ SELECT i.position, i.number, i.site, i.contract, i.customer, i.customer_name, i.
   CASE WHEN days <= 0 THEN 'not due' WHEN days <= 30 THEN '1-30 days' WHEN days <= 60 THEN '31-60 days' WHEN days <= 90 THEN '61-90 days' ELSE 'over 90 days' END
 FROM invoices i, (SELECT CAST(known_utc AS DATE) AS day FROM published) k
 ORDER BY i.position;
+
+INSERT INTO focus_cost_and_usage
+WITH sold AS (
+  SELECT i.*, c.seller_name
+  FROM invoices i LEFT JOIN (SELECT contract, version, seller_name FROM contracts) c ON c.contract = i.contract AND c.version = i.contract_version
+)
+SELECT l.amount, i.customer, i.customer_name, i.currency, i.start_utc, i.end_utc, 'Usage', NULL, l.description,
+  CASE WHEN l.unit IN ('GPU-month', 'kW-month') THEN 'Recurring' ELSE 'Usage-Based' END, l.start_utc, l.end_utc,
+  CASE WHEN l.unit IN ('GPU-hour', 'kWh') THEN l.quantity END, CASE l.unit WHEN 'GPU-hour' THEN 'GPU Hours' WHEN 'kWh' THEN 'kWh' END,
+  l.amount, l.unit_price, l.amount, i.seller_name, i.number || '/' || l.line, i.number, i.seller_name, l.amount, l.unit_price,
+  CASE WHEN l.unit IN ('GPU-month', 'kW-month') THEN 'Committed' WHEN l.unit_price IS NULL THEN 'Dynamic' ELSE 'Standard' END,
+  l.quantity, CASE l.unit WHEN 'GPU-month' THEN 'GPU Months' WHEN 'GPU-hour' THEN 'GPU Hours' WHEN 'kW-month' THEN 'kW Months' ELSE l.unit END,
+  l.site, CASE WHEN l.unit LIKE 'GPU%' THEN 'AI and Machine Learning' ELSE 'Other' END,
+  CASE l.unit WHEN 'GPU-month' THEN 'GPU Capacity' WHEN 'GPU-hour' THEN 'GPU Hours' WHEN 'kW-month' THEN 'Power Capacity' ELSE 'Power' END,
+  i.seller_name, l.kind, i.contract || '/' || i.contract_version || '/' || l.charge, i.contract, i.position, i.as_of_position, l.estimated_quantity
+FROM invoice_lines l JOIN sold i USING (number)
+UNION ALL
+SELECT i.tax_amount, i.customer, i.customer_name, i.currency, i.start_utc, i.end_utc, 'Tax', NULL, i.tax_name,
+  'Usage-Based', i.start_utc, i.end_utc, NULL, NULL, i.tax_amount, NULL, i.tax_amount, i.seller_name, i.number || '/tax', i.number, i.seller_name, i.tax_amount, NULL,
+  NULL, NULL, NULL, i.site, 'Other', 'Tax', i.seller_name, NULL, NULL, i.contract, i.position, i.as_of_position, NULL
+FROM sold i
+ORDER BY ALL;
+
+INSERT INTO focus_invoice_detail
+SELECT i.number, c.seller_name, i.customer, i.customer_name, i.currency, i.start_utc, i.end_utc, i.issued_day, i.due_day, i.total, i.position
+FROM invoices i LEFT JOIN (SELECT contract, version, seller_name FROM contracts) c ON c.contract = i.contract AND c.version = i.contract_version
+ORDER BY i.position;

@@ -23,12 +23,15 @@ var piecesSQL string
 //go:embed views.sql
 var viewsSQL string
 
+//go:embed macros.sql
+var macrosSQL string
+
 //go:embed derived.sql
 var derivedSQL string
 
 // schemaVersion names the tables and views: it changes with any word of them.
 func schemaVersion() string {
-	return domain.DigestOf([]byte(schemaSQL), []byte(partsSQL), []byte(piecesSQL), []byte(viewsSQL), []byte(derivedSQL)).Short()
+	return domain.DigestOf([]byte(schemaSQL), []byte(partsSQL), []byte(piecesSQL), []byte(viewsSQL), []byte(macrosSQL), []byte(derivedSQL)).Short()
 }
 
 // parted are the tables that lie in Parquet parts. The readings are written
@@ -72,7 +75,7 @@ var (
 	createLine = regexp.MustCompile(`^CREATE (TABLE|VIEW) ([a-z_]+)`)
 	// columnLine is a line with a comment behind it: of a table the name, the
 	// type and the comment; of a view the last name before the comma.
-	tableColumn = regexp.MustCompile(`^  ([a-z_]+) ([A-Z]+(?:\(\d+,\d+\))?(?:\[\])?)(?: NOT NULL)?,? -- (.+)$`)
+	tableColumn = regexp.MustCompile(`^  ([A-Za-z_]+) ([A-Z]+(?:\(\d+,\d+\))?(?:\[\])?)(?: NOT NULL)?,? -- (.+)$`)
 	viewColumn  = regexp.MustCompile(`([a-z_]+),? -- (.+)$`)
 	decimalType = regexp.MustCompile(`^DECIMAL\((\d+),(\d+)\)$`)
 )

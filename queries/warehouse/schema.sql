@@ -568,6 +568,63 @@ CREATE TABLE receivables (
   bucket VARCHAR NOT NULL -- not due, 1-30, 31-60, 61-90 or over 90 days
 );
 
+-- Issued invoices as cost and usage of their customers, under the column names
+-- of FOCUS (FinOps Open Cost and Usage Specification): one row a line, and one
+-- for the tax. Prices are contracted; there is no list.
+CREATE TABLE focus_cost_and_usage (
+  BilledCost DECIMAL(22,3) NOT NULL, -- on the invoice
+  BillingAccountId VARCHAR NOT NULL, -- the customer
+  BillingAccountName VARCHAR, -- the customer, as the documents name it
+  BillingCurrency VARCHAR NOT NULL, -- of all amounts
+  BillingPeriodStart TIMESTAMP NOT NULL, -- of the invoice, UTC
+  BillingPeriodEnd TIMESTAMP NOT NULL, -- exclusive, UTC
+  ChargeCategory VARCHAR NOT NULL, -- Usage or Tax
+  ChargeClass VARCHAR, -- Correction, or NULL
+  ChargeDescription VARCHAR, -- as the documents have it
+  ChargeFrequency VARCHAR NOT NULL, -- Recurring or Usage-Based
+  ChargePeriodStart TIMESTAMP NOT NULL, -- of service, UTC
+  ChargePeriodEnd TIMESTAMP NOT NULL, -- exclusive, UTC
+  ConsumedQuantity DECIMAL(28,10), -- of what is charged by use
+  ConsumedUnit VARCHAR, -- GPU Hours or kWh
+  ContractedCost DECIMAL(22,3) NOT NULL, -- ContractedUnitPrice times PricingQuantity, rounded
+  ContractedUnitPrice DECIMAL(28,10), -- NULL where every interval has its own
+  EffectiveCost DECIMAL(22,3) NOT NULL, -- the same as BilledCost: there are no prepayments
+  HostProviderName VARCHAR, -- who runs the site
+  InvoiceDetailId VARCHAR NOT NULL, -- number and line of the invoice
+  InvoiceId VARCHAR NOT NULL, -- number of the invoice
+  InvoiceIssuerName VARCHAR, -- the seller
+  ListCost DECIMAL(22,3) NOT NULL, -- the same as ContractedCost
+  ListUnitPrice DECIMAL(28,10), -- the same as ContractedUnitPrice
+  PricingCategory VARCHAR, -- Committed, Standard or Dynamic
+  PricingQuantity DECIMAL(28,10), -- in PricingUnit
+  PricingUnit VARCHAR, -- GPU Months, GPU Hours, kW Months or kWh
+  RegionId VARCHAR NOT NULL, -- the site
+  ServiceCategory VARCHAR NOT NULL, -- AI and Machine Learning, or Other
+  ServiceName VARCHAR NOT NULL, -- GPU Capacity, GPU Hours, Power Capacity, Power or Tax
+  ServiceProviderName VARCHAR, -- the seller
+  SkuId VARCHAR, -- kind of the charge
+  SkuPriceId VARCHAR, -- contract, version and charge
+  SubAccountId VARCHAR NOT NULL, -- the contract
+  x_position BIGINT NOT NULL, -- of the issue
+  x_as_of_position BIGINT NOT NULL, -- what was known when the invoice was drawn
+  x_estimated_quantity DECIMAL(28,10) -- part of PricingQuantity that rests on estimates
+);
+
+-- Issued invoices under the column names of FOCUS: one row an invoice.
+CREATE TABLE focus_invoice_detail (
+  InvoiceId VARCHAR NOT NULL, -- number of the invoice
+  InvoiceIssuerName VARCHAR, -- the seller
+  BillingAccountId VARCHAR NOT NULL, -- the customer
+  BillingAccountName VARCHAR, -- the customer, as the documents name it
+  BillingCurrency VARCHAR NOT NULL, -- of all amounts
+  BillingPeriodStart TIMESTAMP NOT NULL, -- UTC
+  BillingPeriodEnd TIMESTAMP NOT NULL, -- exclusive, UTC
+  InvoiceIssueDate DATE NOT NULL, -- in the contract's zone
+  PaymentDueDate DATE NOT NULL, -- in the contract's zone
+  BilledCost DECIMAL(22,3) NOT NULL, -- payable: the sum of BilledCost of its rows in focus_cost_and_usage
+  x_position BIGINT NOT NULL -- of the issue
+);
+
 -- What a mining pool says it owes for a day. A later row for the same day is
 -- the pool's correction.
 CREATE TABLE pool_statements (

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"wattbook/domain"
 	"wattbook/projections/facts"
@@ -363,8 +364,11 @@ func TestAClientReadsAndDoesNothingElse(t *testing.T) {
 		"SELECT 1; DROP TABLE sites", "EXPLAIN ANALYZE COPY (SELECT 1) TO '" + s.dir + "/x.csv'", "PRAGMA enable_profiling", "EXPORT DATABASE '" + s.dir + "/e'",
 		"CALL pragma_version()", "DETACH wh", "USE memory", "",
 	} {
-		if rows, err := try(s.dir, statement); err == nil {
+		rows, err := try(s.dir, statement)
+		if err == nil {
 			t.Errorf("%s: was run, %q", statement, rows)
+		} else if statement != "" && !errors.Is(err, warehouse.ErrRefused) {
+			t.Errorf("%s: is not said to be refused: %v", statement, err)
 		}
 	}
 	if left, err := filepath.Glob(filepath.Join(s.dir, "x.csv")); err != nil || len(left) > 0 {
@@ -374,6 +378,43 @@ func TestAClientReadsAndDoesNothingElse(t *testing.T) {
 		if _, err := try(s.dir, statement); err != nil {
 			t.Errorf("%s: %v", statement, err)
 		}
+	}
+}
+
+func TestAClientStaysInItsLimits(t *testing.T) {
+	s := newSite(t, nil)
+	s.readDay("2026-10-14")
+	s.publish()
+	for _, c := range []struct {
+		limits          warehouse.Limits
+		statement, want string
+	}{
+		{warehouse.Limits{Time: 200 * time.Millisecond}, "SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range * b.range = 7", "ran for 200ms"},
+		{warehouse.Limits{Rows: 1000}, "SELECT range FROM range(1000000000)", "more than 1000 rows"},
+		{warehouse.Limits{Memory: "64MB"}, "SELECT count(*) FROM (SELECT DISTINCT range, hash(range) FROM range(20000000))", "more than 64MB of memory"},
+	} {
+		c.limits.Logger = slog.New(slog.DiscardHandler)
+		client, err := warehouse.OpenClient(t.Context(), s.dir, c.limits)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = client.Query(t.Context(), c.statement, func([]warehouse.Column) error { return nil }, func([]any) error { return nil })
+		if !errors.Is(err, warehouse.ErrLimit) || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.statement, err, c.want)
+		}
+		if err := client.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	var log strings.Builder
+	client, err := warehouse.OpenClient(t.Context(), s.dir, warehouse.Limits{Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	err = client.Query(t.Context(), "SELECT * FROM read_text('/etc/passwd')", func([]warehouse.Column) error { return nil }, func([]any) error { return nil })
+	if !errors.Is(err, warehouse.ErrRefused) || !strings.Contains(log.String(), "/etc/passwd") {
+		t.Errorf("an attempt: %v, logged %q", err, log.String())
 	}
 }
 

@@ -116,6 +116,10 @@ func (p *Publisher) fill(ctx context.Context, f *facts.Facts, out Published) err
 		}
 		all = append(all, r)
 	}
+	// Macros name tables and views that are there by now.
+	if err := p.engine.exec(ctx, macrosSQL); err != nil {
+		return err
+	}
 	var comments strings.Builder
 	for _, r := range all {
 		comments.WriteString(r.comments())

@@ -1,0 +1,98 @@
+-- Macros of the finance warehouse: arithmetic that stays exact, and tables as
+-- they were known before. A client that attached the file calls them after
+-- USE wh. Every statement ends with a semicolon at the end of a line.
+
+-- a divided by b, both whole numbers, rounded half away from zero; NULL if b
+-- is zero. DuckDB's own division of decimals gives floats.
+CREATE MACRO quotient(a, b) AS
+  CASE WHEN b = 0 THEN NULL ELSE
+    CAST(sign(CAST(a AS HUGEINT)) * sign(CAST(b AS HUGEINT)) AS HUGEINT) * ((2 * abs(CAST(a AS HUGEINT)) + abs(CAST(b AS HUGEINT))) // (2 * abs(CAST(b AS HUGEINT)))) END;
+
+-- An amount of money per MWh of an energy in milliwatt-hours, to four digits.
+CREATE MACRO per_megawatt_hour(amount, energy) AS
+  CAST(quotient(CAST(amount * 10000000000 AS HUGEINT) * 1000, energy) AS DECIMAL(34,0)) * 0.0001;
+
+-- How many per cent of b a is, both whole numbers, to four digits.
+CREATE MACRO percent(a, b) AS
+  CAST(quotient(CAST(a AS HUGEINT) * 1000000, b) AS DECIMAL(34,0)) * 0.0001;
+
+-- An energy in milliwatt-hours as MWh, with all digits.
+CREATE MACRO megawatt_hours(energy) AS CAST(energy AS DECIMAL(29,0)) * 0.000000001;
+
+-- GPU time in milliseconds as GPU-hours, to four digits.
+CREATE MACRO gpu_hours(milliseconds) AS CAST(quotient(milliseconds, 360) AS DECIMAL(34,0)) * 0.0001;
+
+-- Satoshi as bitcoin, with all digits.
+CREATE MACRO bitcoin(satoshi) AS CAST(satoshi AS DECIMAL(30,0)) * 0.00000001;
+
+-- What was known at a moment (UTC): the position of the event that was recorded
+-- next. Tables that end in _at take it.
+CREATE MACRO position_at(moment) AS (SELECT count(*) FROM events WHERE created_at <= CAST(moment AS TIMESTAMP));
+
+-- What a period was closed on, and its invoices were drawn from.
+CREATE MACRO position_invoiced(month) AS (SELECT max(as_of_position) FROM closed_periods WHERE period = month);
+
+-- What is known now.
+CREATE MACRO position_now() AS (SELECT position FROM published);
+
+CREATE MACRO events_at(known) AS TABLE FROM events WHERE position < known;
+
+CREATE MACRO readings_at(known) AS TABLE FROM readings WHERE position < known;
+
+CREATE MACRO decisions_at(known) AS TABLE FROM decisions WHERE position < known;
+
+CREATE MACRO contracts_at(known) AS TABLE FROM contracts WHERE position < known;
+
+CREATE MACRO contract_charges_at(known) AS TABLE FROM contract_charges WHERE position < known;
+
+CREATE MACRO invoices_at(known) AS TABLE FROM invoices WHERE position < known;
+
+CREATE MACRO invoice_lines_at(known) AS TABLE FROM invoice_lines WHERE position < known;
+
+CREATE MACRO closed_periods_at(known) AS TABLE FROM closed_periods WHERE position < known;
+
+CREATE MACRO closed_margins_at(known) AS TABLE FROM closed_margins WHERE position < known;
+
+CREATE MACRO payouts_at(known) AS TABLE FROM payouts WHERE position < known;
+
+CREATE MACRO data_gaps_at(known) AS TABLE FROM data_gaps WHERE position < known;
+
+CREATE MACRO power_prices_at(known) AS TABLE
+FROM power_price_history WHERE position < known
+QUALIFY row_number() OVER (PARTITION BY node, currency, start_utc, end_utc ORDER BY position DESC, row DESC) = 1;
+
+CREATE MACRO bitcoin_prices_at(known) AS TABLE
+FROM bitcoin_price_history WHERE position < known
+QUALIFY row_number() OVER (PARTITION BY currency, start_utc, end_utc ORDER BY position DESC, row DESC) = 1;
+
+-- Statements that count: the last of each earning day.
+CREATE MACRO pool_statements_at(known) AS TABLE
+FROM pool_statements WHERE position < known
+QUALIFY row_number() OVER (PARTITION BY pool, account, start_utc ORDER BY position DESC) = 1;
+
+-- Reconciliations that count: the last of each earning day.
+CREATE MACRO reconciliations_at(known) AS TABLE
+FROM reconciliations WHERE position < known
+QUALIFY row_number() OVER (PARTITION BY pool, account, start_utc ORDER BY position DESC) = 1;
+
+-- What counted of the readings, like the view booked_values.
+CREATE MACRO booked_values_at(known) AS TABLE
+WITH stepped AS (
+  SELECT r.*, s.step_microseconds AS step_length,
+    epoch_us(r.start_utc) // s.step_microseconds AS first_step,
+    epoch_us(r.end_utc) // s.step_microseconds AS end_step
+  FROM readings r JOIN sites s ON s.site = r.site
+  WHERE r.books AND r.position < known
+), spread AS (
+  SELECT *, end_step - first_step AS steps, unnest(range(first_step, end_step)) AS step
+  FROM stepped
+  WHERE end_step - first_step <= 105408
+)
+SELECT position, row, site, device, channel,
+  make_timestamp(step * step_length) AS start_utc, make_timestamp((step + 1) * step_length) AS end_utc,
+  CAST(CASE WHEN steps = 1 THEN value
+    ELSE CAST(CAST(value AS HUGEINT) * (step - first_step + 1) // steps
+            - CAST(value AS HUGEINT) * (step - first_step) // steps AS DECIMAL(38,0)) END AS DECIMAL(38,0)) AS value,
+  unit, CASE WHEN steps > 1 OR mark = 'estimated' THEN 'estimated' ELSE 'metered' END AS state, provenance, source, evidence
+FROM spread
+QUALIFY row_number() OVER (PARTITION BY site, device, channel, step ORDER BY position DESC, row DESC) = 1;
