@@ -44,6 +44,8 @@ func reserved() map[string][]string {
 		"github.com/simonvetter/modbus":    {"fixtures/fake", "ingest/meter"},
 		"codeberg.org/go-pdf/fpdf":         {"settlement/document"},
 		"github.com/spf13/viper":           {"cmd/wattbook"},
+		"github.com/xuri/excelize":         {"cmd/wattbook"},
+		"github.com/peterh/liner":          {"cmd/wattbook"},
 		"github.com/cockroachdb/apd":       {"domain"},
 		"wattbook/domain/eventlog/logtest": {}, // tests only
 	}

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"wattbook/domain"
+	"wattbook/queries/sql"
 	"wattbook/queries/warehouse"
 	"wattbook/settlement/audit"
 )
@@ -36,6 +37,7 @@ func TestTheMonth(t *testing.T) {
 	t.Run("the energy of every interval adds up", m.balance)
 	t.Run("invoices add up, and SQL gives their totals again", m.invoices)
 	t.Run("every satoshi of the pool's difference has a name", m.pool)
+	t.Run("the questions of the catalogue have their answers", m.questions)
 	t.Run("a decision is explained from the record", m.explain)
 	t.Run("issuing and reconciling again records nothing twice", m.again)
 	t.Run("a folder that holds a book is not overwritten", m.kept)
@@ -230,11 +232,7 @@ func (m month) invoices(t *testing.T) {
 	if rows := m.ask(t, "SELECT count(*) FROM invoices i WHERE subtotal = (SELECT sum(amount) FROM invoice_lines l WHERE l.number = i.number) AND total = subtotal + tax_amount"); rows[0] != "3" {
 		t.Errorf("%s invoices add up, want 3", rows[0])
 	}
-	statement, err := os.ReadFile(filepath.Join("..", "..", "queries", "sql", "invoice-totals.sql"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	rows := m.ask(t, string(statement))
+	rows := m.ask(t, statementOf(t, "invoice-totals"))
 	if len(rows) != 3 {
 		t.Fatalf("%d invoices were computed again: %q", len(rows), rows)
 	}
@@ -255,6 +253,50 @@ func (m month) invoices(t *testing.T) {
 	}
 	if got := wattbook(t, "invoice", "show", "CB-2026-00001", "--data", m.data); got.code != exitFinding || !strings.Contains(got.errors, "did you mean CB-2026-000001?") {
 		t.Errorf("a number that is not on record: exit %d, %s", got.code, got.errors)
+	}
+}
+
+// questions asks all of the catalogue. Their answers are golden files.
+func (m month) questions(t *testing.T) {
+	for _, q := range sql.Questions() {
+		got := wattbook(t, "sql", q.Name, "--data", m.data)
+		if got.code != exitOK {
+			t.Errorf("sql %s: exit %d\n%s", q.Name, got.code, got.errors)
+			continue
+		}
+		path := filepath.Join("..", "..", "queries", "sql", "testdata", q.Name+".txt")
+		if *update {
+			if err := os.WriteFile(path, []byte(got.out), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(path)
+		if err != nil || got.out != string(want) {
+			t.Errorf("sql %s is not what %s has (-update rewrites it), %v:\n%s", q.Name, path, err, got.out)
+		}
+	}
+	if rows := m.ask(t, statementOf(t, "pool-day-totals")); len(rows) != 31 || slices.ContainsFunc(rows, func(r string) bool { return !strings.HasSuffix(r, "|true") }) {
+		t.Errorf("pool days come out otherwise: %q", rows)
+	}
+}
+
+func statementOf(t *testing.T, question string) string {
+	t.Helper()
+	for _, q := range sql.Questions() {
+		if q.Name == question {
+			return q.Statement
+		}
+	}
+	t.Fatalf("there is no question %s", question)
+	return ""
+}
+
+// published reports whether the warehouse shows all that the log holds.
+func (m month) published(t *testing.T) {
+	t.Helper()
+	want := eventsOf(t, wattbook(t, "log", "stat", "--data", m.data, "--json").out)
+	if got := m.ask(t, "SELECT position FROM published"); got[0] != want {
+		t.Errorf("the warehouse is at position %s, and the log at %s", got[0], want)
 	}
 }
 
@@ -374,4 +416,5 @@ func (m month) imports(t *testing.T) {
 			t.Errorf("%d, %s: exit %d, want %d and %q\n%s%s", i+1, c.name, got.code, c.code, c.want, got.out, got.errors)
 		}
 	}
+	m.published(t)
 }

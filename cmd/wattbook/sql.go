@@ -2,80 +2,219 @@ package main
 
 import (
 	"context"
-	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"math/big"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
-	"unicode/utf8"
+	"time"
 
+	"wattbook/queries/sql"
 	"wattbook/queries/warehouse"
 )
 
 func sqlVerb() verb {
 	return verb{
-		name: "sql", args: `"SELECT …" | - [--format table|csv|json]`,
+		name: "sql", args: `NAME | "SELECT …" | - [--param K=V] [--format F] [-o FILE] | --list`,
 		summary: "ask the finance warehouse",
 		help: `
 Runs one statement that only reads, in DuckDB, on the warehouse as it was last
-published: DESCRIBE and SHOW TABLES say what there is. It can neither write, nor
-read any other file, nor load an extension. "-" reads the statement from
-standard input. Any DuckDB client can open the file warehouse/warehouse.duckdb
-of the data folder too, while the service runs.
+published: DESCRIBE and SHOW TABLES say what there is. A NAME is a question of
+the catalogue, which --list shows; --param tells it what it is about. "-" reads
+the statement from standard input, and without one there is a prompt, with
+history. It can neither write, nor read any other file, nor load an extension,
+and is bounded in time, memory and rows. Any DuckDB client can open the file
+warehouse/warehouse.duckdb of the data folder too, while the service runs.
 
-Example: wattbook sql "SELECT number, customer_name, total FROM invoices"`,
+Example: wattbook sql margin-by-use --param month=2026-10`,
 		run: sqlAsk,
 	}
 }
 
+// sqlRequest is what the command line asks.
+type sqlRequest struct {
+	dir        string // of the warehouse
+	format     string
+	file       string // that the answer is written to; empty: standard output
+	limits     warehouse.Limits
+	parameters map[string]string
+}
+
 func sqlAsk(ctx context.Context, p *program, args []string) error {
-	format := p.flags.String("format", "table", "`form` of the answer: table, csv or json")
-	rest, err := p.parse(args, 1, 1)
+	r := sqlRequest{parameters: map[string]string{}}
+	list := p.flags.Bool("list", false, "show the questions of the catalogue")
+	p.flags.StringVar(&r.format, "format", "", "`form` of the answer: table, record, csv, json, parquet or xlsx (default by the ending of FILE, or table)")
+	p.flags.StringVar(&r.file, "o", "", "write the answer to a `file`")
+	p.flags.DurationVar(&r.limits.Time, "timeout", 5*time.Minute, "`time` that a query may take")
+	p.flags.IntVar(&r.limits.Rows, "rows", 1_000_000, "`rows` that an answer may have")
+	p.flags.Func("param", "`name=value` of a parameter, once for each", func(v string) error {
+		name, value, ok := strings.Cut(v, "=")
+		if !ok || name == "" {
+			return fmt.Errorf("%q is not of the form name=value", v)
+		}
+		r.parameters[name] = value
+		return nil
+	})
+	rest, err := p.parse(args, 0, 1)
 	if err != nil {
 		return err
 	}
-	if p.common.json {
-		*format = "json"
+	if *list {
+		return p.sqlList()
+	}
+	if r.limits.Time <= 0 || r.limits.Rows <= 0 {
+		return usagef("--timeout and --rows must be more than zero")
+	}
+	if err := r.form(p.common.json); err != nil {
+		return err
 	}
 	s, err := p.settings()
 	if err != nil {
 		return err
 	}
+	r.dir, r.limits.Logger, r.file = folder(s.Data).warehouse(), p.logger(s), p.path(r.file)
 	p.warnUnfinished(folder(s.Data))
-	statement := rest[0]
-	if statement == "-" {
+	p.relocate(ctx, r.dir)
+	if len(rest) == 0 {
+		if !isTerminal(p.stdin) {
+			return usagef("want a question, a statement, or - to read one from standard input; --list shows the questions")
+		}
+		return p.sqlPrompt(ctx, r)
+	}
+	statement, err := p.sqlStatement(&r, rest[0])
+	if err != nil {
+		return err
+	}
+	return p.sqlRun(ctx, r, statement)
+}
+
+// form settles in which form the answer is written.
+func (r *sqlRequest) form(json bool) error {
+	if json {
+		r.format = "json"
+	}
+	if ending := strings.TrimPrefix(filepath.Ext(r.file), "."); r.format == "" && slices.Contains(sqlFormats(), ending) {
+		r.format = ending
+	}
+	if r.format == "" {
+		r.format = "table"
+	}
+	if !slices.Contains(sqlFormats(), r.format) {
+		return usagef("--format %q; want %s", r.format, strings.Join(sqlFormats(), ", "))
+	}
+	if (r.format == "parquet" || r.format == "xlsx") && r.file == "" {
+		return usagef("--format %s needs a file: -o answer.%s", r.format, r.format)
+	}
+	return nil
+}
+
+func sqlFormats() []string { return []string{"table", "record", "csv", "json", "parquet", "xlsx"} }
+
+func isTerminal(v any) bool {
+	f, ok := v.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// sqlStatement returns the statement that an argument stands for, and binds
+// the parameters of a question.
+func (p *program) sqlStatement(r *sqlRequest, arg string) (string, error) {
+	if arg == "-" {
 		text, err := io.ReadAll(p.stdin)
 		if err != nil {
-			return fmt.Errorf("read the statement: %w", err)
+			return "", fmt.Errorf("read the statement: %w", err)
 		}
-		statement = string(text)
+		r.limits.Variables = r.parameters
+		return string(text), nil
 	}
-	var out answer
-	switch *format {
-	case "table":
-		out = &tableAnswer{out: p.stdout}
-	case "csv":
-		out = &csvAnswer{out: csv.NewWriter(p.stdout)}
-	case "json":
-		out = &jsonAnswer{out: p.stdout}
-	default:
-		return usagef("--format %q; want table, csv or json", *format)
+	if strings.ContainsAny(strings.TrimSpace(arg), " \t\n;(") {
+		r.limits.Variables = r.parameters
+		return arg, nil
 	}
-	p.relocate(ctx, folder(s.Data).warehouse())
-	c, err := warehouse.OpenClient(ctx, folder(s.Data).warehouse(), warehouse.Limits{})
+	var names []string
+	for _, q := range sql.Questions() {
+		if q.Name == arg {
+			var err error
+			if r.limits.Variables, err = q.Bind(r.parameters); err != nil {
+				return "", usagef("%v", err)
+			}
+			return q.Statement, nil
+		}
+		names = append(names, q.Name)
+	}
+	return "", usagef("there is no question %q; did you mean %s? --list shows them all", arg, nearest(arg, names))
+}
+
+// sqlList shows the catalogue.
+func (p *program) sqlList() error {
+	all := sql.Questions()
+	if p.common.json {
+		return p.printJSON(all)
+	}
+	for _, q := range all {
+		fmt.Fprintf(p.stdout, "%s\n    %s\n", q.Name, q.Purpose)
+		for _, v := range q.Parameters {
+			fmt.Fprintf(p.stdout, "    --param %s=%s: %s\n", v.Name, v.Kind, v.Meaning)
+		}
+	}
+	fmt.Fprintf(p.stdout, "\n%d questions; wattbook sql NAME asks one, and queries/sql has them to run by hand\n", len(all))
+	return nil
+}
+
+// sqlRun asks the warehouse as it is now and writes the answer.
+func (p *program) sqlRun(ctx context.Context, r sqlRequest, statement string) (err error) {
+	c, err := warehouse.OpenClient(ctx, r.dir, r.limits)
 	if errors.Is(err, warehouse.ErrNothingPublished) {
 		return fmt.Errorf("%w; play a month with wattbook demo, or start wattbook serve, or name another folder with --data", err)
 	}
 	if err != nil {
 		return err
 	}
-	err = c.Query(ctx, statement, out.columns, out.row)
-	if err == nil {
-		err = out.end()
+	defer func() { err = errors.Join(err, c.Close()) }()
+	if r.file == "" {
+		return p.sqlWrite(ctx, c, r, p.stdout, statement)
 	}
-	return errors.Join(err, c.Close())
+	// A file is there whole, or not at all.
+	tmp := r.file + ".tmp"
+	f, err := os.Create(tmp)
+	if err != nil {
+		return fmt.Errorf("write the answer: %w", err)
+	}
+	err = p.sqlWrite(ctx, c, r, f, statement)
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(tmp, r.file)
+	}
+	if err != nil {
+		return errors.Join(err, os.Remove(tmp))
+	}
+	return nil
+}
+
+func (p *program) sqlWrite(ctx context.Context, c *warehouse.Client, r sqlRequest, out io.Writer, statement string) error {
+	var a answer
+	switch r.format {
+	case "record":
+		a = &tableAnswer{out: out, records: true}
+	case "csv":
+		a = newCSVAnswer(out)
+	case "json":
+		a = &jsonAnswer{out: out}
+	case "parquet":
+		a = &parquetAnswer{out: out}
+	case "xlsx":
+		a = &sheetAnswer{out: out, statement: statement, parameters: r.limits.Variables}
+	default:
+		a = &tableAnswer{out: out, width: p.terminalWidth(out)}
+	}
+	if err := c.Query(ctx, statement, a.columns, a.row); err != nil {
+		return err
+	}
+	return a.end()
 }
 
 // relocate lets a warehouse that was moved look for its parts where it is now,
@@ -88,166 +227,4 @@ func (p *program) relocate(ctx context.Context, dir string) {
 	case from != "":
 		fmt.Fprintf(p.stderr, "the warehouse was published in %s and is here now: its views were told, for all clients\n", from)
 	}
-}
-
-// answer writes the result of a query.
-type answer interface {
-	columns(all []warehouse.Column) error
-	row(values []any) error
-	end() error
-}
-
-// tableAnswer writes a result in columns, numbers to the right.
-type tableAnswer struct {
-	out  io.Writer
-	all  []warehouse.Column
-	rows [][]string
-}
-
-func (a *tableAnswer) columns(all []warehouse.Column) error {
-	a.all = all
-	return nil
-}
-
-func (a *tableAnswer) row(values []any) error {
-	cells := make([]string, len(values))
-	for i, v := range values {
-		cells[i] = cellText(v, "NULL")
-	}
-	a.rows = append(a.rows, cells)
-	return nil
-}
-
-func (a *tableAnswer) end() error {
-	widths := make([]int, len(a.all))
-	for i, c := range a.all {
-		widths[i] = utf8.RuneCountInString(c.Name)
-	}
-	for _, r := range a.rows {
-		for i, v := range r {
-			widths[i] = max(widths[i], utf8.RuneCountInString(v))
-		}
-	}
-	var b strings.Builder
-	line := func(cell func(i int) string) {
-		for i, c := range a.all {
-			if i > 0 {
-				b.WriteString("  ")
-			}
-			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell(i)))
-			if numeric(c.Type) {
-				b.WriteString(pad + cell(i))
-			} else if b.WriteString(cell(i)); i < len(a.all)-1 {
-				b.WriteString(pad)
-			}
-		}
-		b.WriteString("\n")
-	}
-	line(func(i int) string { return a.all[i].Name })
-	line(func(i int) string { return strings.Repeat("-", widths[i]) })
-	for _, r := range a.rows {
-		line(func(i int) string { return r[i] })
-	}
-	plural := "s"
-	if len(a.rows) == 1 {
-		plural = ""
-	}
-	fmt.Fprintf(&b, "(%d row%s)\n", len(a.rows), plural)
-	_, err := io.WriteString(a.out, b.String())
-	return err
-}
-
-func numeric(typ string) bool {
-	return strings.HasPrefix(typ, "DECIMAL") || strings.HasSuffix(typ, "INT") || strings.HasSuffix(typ, "INTEGER") || typ == "DOUBLE" || typ == "FLOAT"
-}
-
-// cellText writes a value for people and for CSV.
-func cellText(v any, null string) string {
-	switch v := v.(type) {
-	case nil:
-		return null
-	case []any:
-		parts := make([]string, len(v))
-		for i, e := range v {
-			parts[i] = cellText(e, null)
-		}
-		return "[" + strings.Join(parts, ", ") + "]"
-	}
-	return fmt.Sprint(v)
-}
-
-// csvAnswer writes a result as CSV (RFC 4180); NULL is empty.
-type csvAnswer struct{ out *csv.Writer }
-
-func (a *csvAnswer) columns(all []warehouse.Column) error {
-	names := make([]string, len(all))
-	for i, c := range all {
-		names[i] = c.Name
-	}
-	return a.out.Write(names)
-}
-
-func (a *csvAnswer) row(values []any) error {
-	cells := make([]string, len(values))
-	for i, v := range values {
-		cells[i] = cellText(v, "")
-	}
-	return a.out.Write(cells)
-}
-
-func (a *csvAnswer) end() error {
-	a.out.Flush()
-	return a.out.Error()
-}
-
-// jsonAnswer writes a result as one JSON array with an object a line. Numbers
-// are exact: one with a point is a string, as decimals are everywhere here.
-type jsonAnswer struct {
-	out  io.Writer
-	all  []warehouse.Column
-	rows int
-}
-
-func (a *jsonAnswer) columns(all []warehouse.Column) error {
-	a.all = all
-	return nil
-}
-
-func (a *jsonAnswer) row(values []any) error {
-	var b strings.Builder
-	if b.WriteString("["); a.rows > 0 {
-		b.Reset()
-		b.WriteString(",")
-	}
-	a.rows++
-	b.WriteString("\n{")
-	for i, v := range values {
-		if i > 0 {
-			b.WriteString(",")
-		}
-		if n, ok := v.(*big.Int); ok {
-			v = n.String()
-		}
-		name, err := json.Marshal(a.all[i].Name)
-		if err != nil {
-			return err
-		}
-		value, err := json.Marshal(v)
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(&b, "%s:%s", name, value)
-	}
-	b.WriteString("}")
-	_, err := io.WriteString(a.out, b.String())
-	return err
-}
-
-func (a *jsonAnswer) end() error {
-	text := "\n]\n"
-	if a.rows == 0 {
-		text = "[]\n"
-	}
-	_, err := io.WriteString(a.out, text)
-	return err
 }

@@ -1,6 +1,7 @@
--- What each invoice comes to when it is computed again from usage, meters and
--- prices, beside what was issued. All of it is integer arithmetic: no step
--- rounds but those that the contract names, once per line and once for the tax.
+-- What each invoice comes to when it is computed again from allocations, readings, prices and contracts, beside what was issued.
+-- All of it is integer arithmetic: no step rounds but those that the contract
+-- names, once per line and once for the tax. It takes the charges as they are
+-- in the version that is named on the invoice.
 WITH parties AS (
   SELECT i.number, i.contract, i.contract_version AS version, i.customer, i.site, i.start_utc, i.end_utc, i.total, i.tax_rate_portion
   FROM invoices i
@@ -12,12 +13,22 @@ WITH parties AS (
     COALESCE(c.adder_per_megawatt_hour, 0) AS adder,
     CAST((1 + COALESCE(c.loss_portion, 0)) * 10000000000 AS HUGEINT) AS gross_e10
   FROM parties p JOIN contract_charges c ON c.contract = p.contract AND c.version = p.version
-), gpu AS ( -- milliseconds inside and beyond a reservation
-  SELECT c.number, c.charge,
-    sum(CAST(u.gpu_milliseconds AS HUGEINT)) AS used,
-    sum(greatest(CAST(u.gpu_milliseconds AS HUGEINT) - c.quantity * (epoch_ms(u.end_utc) - epoch_ms(u.start_utc)), 0)) AS beyond
-  FROM charges c JOIN usage u ON u.customer = c.customer AND u.site = c.site AND u.start_utc >= c.period_start AND u.end_utc <= c.period_end
+), served AS ( -- GPU time of each customer in each metering interval, in milliseconds
+  SELECT c.number, c.charge, c.quantity, s.step_microseconds, g.step,
+    sum(CAST(a.gpus AS HUGEINT) * (least(epoch_us(a.end_utc), (g.step + 1) * s.step_microseconds, epoch_us(c.period_end))
+      - greatest(epoch_us(a.start_utc), g.step * s.step_microseconds, epoch_us(c.period_start)))) // 1000 AS milliseconds
+  FROM charges c
+  JOIN sites s ON s.site = c.site
+  JOIN (SELECT * REPLACE (COALESCE(end_utc, TIMESTAMP '9999-01-01') AS end_utc) FROM allocations) a
+    ON a.site = c.site AND a.customer = c.customer AND a.start_utc < c.period_end AND a.end_utc > c.period_start,
+  LATERAL (SELECT unnest(range(epoch_us(greatest(a.start_utc, c.period_start)) // s.step_microseconds,
+    (epoch_us(least(a.end_utc, c.period_end)) - 1) // s.step_microseconds + 1)) AS step) g
   WHERE c.kind IN ('reserved-gpus', 'on-demand-gpus')
+  GROUP BY ALL
+), gpu AS ( -- inside and beyond a reservation
+  SELECT number, charge, sum(milliseconds) AS used,
+    sum(greatest(milliseconds - quantity * step_microseconds // 1000, 0)) AS beyond
+  FROM served
   GROUP BY ALL
 ), power AS ( -- milliwatt-hours x price and adder x losses, in 10^-29 of the currency
   SELECT c.number, c.charge,

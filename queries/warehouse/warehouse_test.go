@@ -576,3 +576,39 @@ func TestAPublicationThatFailsIsMadeUpFor(t *testing.T) {
 		t.Error("what is published after failures is not what is published in one go")
 	}
 }
+
+func TestAParquetAnswerHasTheTypesAndDigitsOfTheResult(t *testing.T) {
+	s := newSite(t, nil)
+	s.readDay("2026-10-14")
+	s.publish()
+	c, err := warehouse.OpenClient(t.Context(), s.dir, warehouse.Limits{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	var file *warehouse.ParquetFile
+	statement := `SELECT 'it''s "x"' AS "a ""name", CAST('12345678901234567890123456.789' AS DECIMAL(38,3)) AS d, sum(range) AS h, DATE '2026-10-14' AS day,
+		TIMESTAMP '2026-10-14 00:00:00.000001' AS t, NULL AS n, ['a', 'b, ''c'''] AS l, true AS b FROM range(3)`
+	err = c.Query(t.Context(), statement, func(all []warehouse.Column) (err error) {
+		file, err = warehouse.NewParquetFile(all)
+		return err
+	}, func(row []any) error { return file.Add(row) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(s.dir, "answer.parquet")
+	out, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(file.Finish(out), out.Close()); err != nil {
+		t.Fatal(err)
+	}
+	want := `it's "x"|12345678901234567890123456.789|3|2026-10-14|2026-10-14 00:00:00.000001|<nil>|[a b, 'c']|true`
+	if got := ask(t, s.dir, "FROM '"+path+"'"); got[0] != want {
+		t.Errorf("the file holds %s, want %s", got[0], want)
+	}
+	if got := ask(t, s.dir, "SELECT string_agg(column_type, ' ') FROM (DESCRIBE FROM '"+path+"')"); got[0] != "VARCHAR DECIMAL(38,3) DECIMAL(38,0) DATE TIMESTAMP INTEGER VARCHAR[] BOOLEAN" {
+		t.Errorf("its types are %s", got[0])
+	}
+}

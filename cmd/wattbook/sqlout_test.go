@@ -1,0 +1,130 @@
+package main
+
+import (
+	"bytes"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/xuri/excelize/v2"
+
+	"wattbook/queries/warehouse"
+)
+
+// answered writes a small result in a form.
+func answered(t *testing.T, a answer) {
+	t.Helper()
+	err := a.columns([]warehouse.Column{
+		{Name: "number", Type: "VARCHAR"},
+		{Name: "total", Type: "DECIMAL(22,3)"},
+		{Name: "revenue", Type: "DECIMAL(38,10)"},
+		{Name: "rows", Type: "BIGINT"},
+		{Name: "due_day", Type: "DATE"},
+		{Name: "start_utc", Type: "TIMESTAMP"},
+		{Name: "same", Type: "BOOLEAN"},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, row := range [][]any{
+		{"CB-1", "25385.920", "699713.5042074006", int64(3), "2026-12-01", "2026-11-02 02:00:00", true},
+		{"=1+1", "-0.005", nil, nil, nil, nil, nil},
+	} {
+		if err := a.row(row); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := a.end(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestATableIsAlignedAndAWideOneIsWrittenInRecords(t *testing.T) {
+	var out bytes.Buffer
+	answered(t, &tableAnswer{out: &out})
+	want := `
+number      total            revenue  rows  due_day     start_utc            same
+------  ---------  -----------------  ----  ----------  -------------------  ----
+CB-1    25385.920  699713.5042074006     3  2026-12-01  2026-11-02 02:00:00  true
+=1+1       -0.005               NULL  NULL  NULL        NULL                 NULL
+(2 rows)
+`
+	if got := "\n" + out.String(); got != want {
+		t.Errorf("table:%s", got)
+	}
+	out.Reset()
+	answered(t, &tableAnswer{out: &out, width: 80})
+	if got := out.String(); !strings.HasPrefix(got, "-- row 1\nnumber     CB-1\ntotal      25385.920\n") || !strings.Contains(got, "revenue    NULL\n") {
+		t.Errorf("records:\n%s", got)
+	}
+	out.Reset()
+	answered(t, &tableAnswer{out: &out, width: 81})
+	if got := "\n" + out.String(); got != want {
+		t.Errorf("a table that just fits:%s", got)
+	}
+}
+
+// TestASheetHoldsEveryDigit opens a workbook with another reader.
+func TestASheetHoldsEveryDigit(t *testing.T) {
+	var out bytes.Buffer
+	answered(t, &sheetAnswer{out: &out, statement: "SELECT 1;\n", parameters: map[string]string{"month": "2026-10"}})
+	book, err := excelize.OpenReader(&out)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer book.Close()
+	for _, c := range []struct {
+		cell, want string
+		typ        excelize.CellType
+	}{
+		{"A1", "number", excelize.CellTypeInlineString},
+		{"B2", "25385.92", excelize.CellTypeUnset},                 // a number
+		{"C2", "699713.5042074006", excelize.CellTypeInlineString}, // 16 digits: text
+		{"D2", "3", excelize.CellTypeUnset},
+		{"E2", "46357", excelize.CellTypeUnset},       // a day
+		{"A3", "=1+1", excelize.CellTypeInlineString}, // no formula
+		{"B3", "-0.005", excelize.CellTypeUnset},
+		{"C3", "", excelize.CellTypeUnset}, // unknown is not zero
+		{"G2", "1", excelize.CellTypeBool},
+	} {
+		got, err := book.GetCellValue(sheetName, c.cell, excelize.Options{RawCellValue: true})
+		typ, typErr := book.GetCellType(sheetName, c.cell)
+		if err != nil || typErr != nil || got != c.want || typ != c.typ {
+			t.Errorf("%s is %q of type %v, want %q of %v (%v, %v)", c.cell, got, typ, c.want, c.typ, err, typErr)
+		}
+	}
+	if f, err := book.GetCellFormula(sheetName, "A3"); err != nil || f != "" {
+		t.Errorf("a text became the formula %q, %v", f, err)
+	}
+	if got, err := book.GetCellValue("Question", "A3"); err != nil || got != "-- month = 2026-10" {
+		t.Errorf("the question's parameter is %q, %v", got, err)
+	}
+}
+
+func TestSQLRequestsThatAreRefused(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "none")
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"margin-by-us"}, "did you mean margin-by-use?"},
+		{[]string{"margin-by-use", "--param", "month=2026-13"}, "2026-13"},
+		{[]string{"margin-by-use", "--param", "moth=2026-10"}, `no parameter "moth"; it has month`},
+		{[]string{"margin-by-use", "--param", "month"}, "not of the form name=value"},
+		{[]string{"margin-by-use", "--format", "excel"}, "want table, record, csv, json, parquet, xlsx"},
+		{[]string{"margin-by-use", "--format", "xlsx"}, "-o answer.xlsx"},
+		{[]string{"margin-by-use", "--timeout", "0s"}, "must be more than zero"},
+		{nil, "--list shows the questions"},
+	} {
+		got := wattbook(t, append([]string{"sql", "--data", dir}, c.args...)...)
+		if got.code != exitUsage || !strings.Contains(got.errors, c.want) {
+			t.Errorf("sql %q: exit %d, want %q\n%s", c.args, got.code, c.want, got.errors)
+		}
+	}
+	if got := wattbook(t, "sql", "--list"); got.code != exitOK || strings.Count(got.out, "\n    --param ") < 20 || !strings.Contains(got.out, "margin-by-use\n    What each use") {
+		t.Errorf("sql --list: exit %d\n%s", got.code, got.out)
+	}
+	if got := wattbook(t, "sql", "--data", dir, "SELECT 1"); got.code != exitFinding || !strings.Contains(got.errors, "nothing is published") {
+		t.Errorf("a folder without a warehouse: exit %d\n%s", got.code, got.errors)
+	}
+}
