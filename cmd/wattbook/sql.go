@@ -8,9 +8,11 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
+	"wattbook/domain"
 	"wattbook/queries/sql"
 	"wattbook/queries/warehouse"
 )
@@ -49,6 +51,7 @@ func sqlAsk(ctx context.Context, p *program, args []string) error {
 	p.flags.StringVar(&r.file, "o", "", "write the answer to a `file`")
 	p.flags.DurationVar(&r.limits.Time, "timeout", 5*time.Minute, "`time` that a query may take")
 	p.flags.IntVar(&r.limits.Rows, "rows", 1_000_000, "`rows` that an answer may have")
+	at := p.flags.String("at", "", "as it was known at a `moment`: a position, 2026-11-03 (the end of that day at the site), 2026-11-03T17:35:00Z, or 2026-10 (what that month was invoiced on)")
 	p.flags.Func("param", "`name=value` of a parameter, once for each", func(v string) error {
 		name, value, ok := strings.Cut(v, "=")
 		if !ok || name == "" {
@@ -77,6 +80,11 @@ func sqlAsk(ctx context.Context, p *program, args []string) error {
 	r.dir, r.limits.Logger, r.file = folder(s.Data).warehouse(), p.logger(s), p.path(r.file)
 	p.warnUnfinished(folder(s.Data))
 	p.relocate(ctx, r.dir)
+	if *at != "" {
+		if err := p.sqlAt(ctx, &r, *at); err != nil {
+			return err
+		}
+	}
 	if len(rest) == 0 {
 		if !isTerminal(p.stdin) {
 			return usagef("want a question, a statement, or - to read one from standard input; --list shows the questions")
@@ -88,6 +96,50 @@ func sqlAsk(ctx context.Context, p *program, args []string) error {
 		return err
 	}
 	return p.sqlRun(ctx, r, statement)
+}
+
+// sqlAt lets the request see what was known at a moment.
+func (p *program) sqlAt(ctx context.Context, r *sqlRequest, at string) error {
+	position, err := p.sqlPosition(ctx, r.dir, at)
+	if err != nil {
+		return err
+	}
+	return p.withLog(ctx, func(l *logFolder) (err error) {
+		r.limits.Database, err = warehouse.AsOf(ctx, l.log, position, warehouseConfig(r.dir, systemClock, r.limits.Logger))
+		return err
+	})
+}
+
+// sqlPosition returns the position that a moment stands for.
+func (p *program) sqlPosition(ctx context.Context, dir, at string) (position domain.Position, err error) {
+	if n, err := strconv.ParseUint(at, 10, 63); err == nil {
+		return domain.Position(n), nil
+	}
+	statement := ""
+	if month, err := domain.ParsePeriod(at); err == nil {
+		statement = fmt.Sprintf("SELECT position_invoiced('%s')", month)
+	} else if day, err := time.Parse(time.DateOnly, at); err == nil {
+		next := day.AddDate(0, 0, 1).Format(time.DateOnly)
+		statement = fmt.Sprintf("SELECT position_at(COALESCE((SELECT max(end_utc) FROM local_days WHERE local_day = '%s'), TIMESTAMP '%s 00:00:00') - INTERVAL 1 MICROSECOND)", at, next)
+	} else if t, err := domain.ParseInstant(at); err == nil {
+		statement = fmt.Sprintf("SELECT position_at('%s')", t.Time().Format("2006-01-02 15:04:05.999999"))
+	} else {
+		return 0, usagef("--at %q; want a position, a day such as 2026-11-03, an instant such as 2026-11-03T17:35:00Z, or a month that was invoiced, such as 2026-10", at)
+	}
+	c, err := warehouse.OpenClient(ctx, dir, warehouse.Limits{})
+	if err != nil {
+		return 0, err
+	}
+	found := false
+	err = c.Query(ctx, statement, func([]warehouse.Column) error { return nil }, func(row []any) error {
+		n, ok := row[0].(int64)
+		position, found = domain.Position(n), ok
+		return nil
+	})
+	if err = errors.Join(err, c.Close()); err == nil && !found {
+		err = fmt.Errorf("--at %s: that month is not closed", at)
+	}
+	return position, err
 }
 
 // form settles in which form the answer is written.

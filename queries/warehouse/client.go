@@ -35,6 +35,9 @@ type Limits struct {
 	Threads int           // 2
 	Time    time.Duration // of a query: 5 minutes
 	Rows    int           // of a result: 1,000,000
+	// Database is the file in the folder that is opened: the one that is
+	// published, or what [AsOf] made.
+	Database string
 	// Variables are what getvariable returns: the parameters of a query.
 	Variables map[string]string
 	// Logger is told of statements that are refused. It may be nil.
@@ -69,7 +72,7 @@ func OpenClient(ctx context.Context, dir string, limits Limits) (*Client, error)
 	if err != nil {
 		return nil, fmt.Errorf("open warehouse: %w", err)
 	}
-	path := filepath.Join(dir, publishedName)
+	path := filepath.Join(dir, filepath.Base(cmp.Or(limits.Database, publishedName)))
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("open warehouse %s: %w yet", dir, ErrNothingPublished)
 	}

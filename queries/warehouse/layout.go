@@ -17,6 +17,7 @@ import (
 //
 //	warehouse.duckdb              views of the parts, and the other tables
 //	warehouse-<position>.duckdb   hard links to the last few of them
+//	as-of-<position>.duckdb       what was known at earlier positions, made when it was asked for
 //	parts-5f3a9c01/               the parts, in a folder of a name drawn at random
 //	  open/readings/epoch=000003/   parts of the open epoch, beside its sentinel
 //	  open/events/, …               likewise: every part has a file of each table
@@ -36,6 +37,7 @@ const (
 	lockName      = "publisher.lock"
 	spillName     = "spill" // in tmp: what DuckDB has no memory for
 	partsPrefix   = "parts-"
+	asOfPrefix    = "as-of-"
 	retiredInfix  = ".retired-" // name, infix, microseconds: since when no published view reads it
 
 	// closedBase is added to the number of an open epoch for the folder of what
@@ -66,6 +68,7 @@ func beside(path, table string) string {
 type layout struct {
 	dir    string
 	name   string // of the folder of the parts, in dir
+	work   string // folder of files that are being written; empty: tmp in dir
 	base   int64  // first open epoch: views read from it on
 	epoch  int64  // open epoch that parts go to
 	open   []part // by position
@@ -82,7 +85,9 @@ type retirement struct {
 	since domain.Instant
 }
 
-func (l *layout) tmp(name string) string { return filepath.Join(l.dir, "tmp", name) }
+func (l *layout) tmp(name string) string {
+	return filepath.Join(cmp.Or(l.work, filepath.Join(l.dir, "tmp")), name)
+}
 
 func (l *layout) published() string { return filepath.Join(l.dir, publishedName) }
 
@@ -294,6 +299,14 @@ func (l *layout) sweep(now domain.Instant, grace domain.Duration) error {
 		}
 	}
 	l.retired = left
+	// What was made of earlier positions reads parts that may go now.
+	for _, path := range globbed(filepath.Join(l.dir, asOfPrefix+"*.duckdb")) {
+		if s, err := os.Stat(path); err == nil && now.Sub(domain.At(s.ModTime())) >= grace {
+			if err := remove(path); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 

@@ -184,6 +184,15 @@ func (p *Publisher) reset(ctx context.Context) error {
 	if p.layout, err = scan(p.cfg.Dir, p.layout.name); err != nil {
 		return err
 	}
+	if err := p.ready(ctx); err != nil {
+		return err
+	}
+	return p.openEpoch(ctx)
+}
+
+// ready makes empty tables.
+func (p *Publisher) ready(ctx context.Context) error {
+	var err error
 	if p.engine, err = newEngine(engineLimits{Memory: p.cfg.Memory, Threads: 2, Spill: p.layout.tmp(spillName)}); err != nil {
 		return err
 	}
@@ -199,7 +208,7 @@ func (p *Publisher) reset(ctx context.Context) error {
 	p.history, p.settled, p.broken = newHistory(p.tables), map[domain.SiteID]domain.Instant{}, false
 	p.closed = map[domain.Position]figures{}
 	p.last = Published{}
-	return p.openEpoch(ctx)
+	return nil
 }
 
 // Publish brings the warehouse to the position that the facts are at, and

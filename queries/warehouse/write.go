@@ -28,26 +28,35 @@ func fill(sql string, words map[string]string) string {
 
 // write publishes a database of what the tables hold and the facts say.
 func (p *Publisher) write(ctx context.Context, f *facts.Facts) (Published, error) {
-	out := Published{
+	tmp, out, err := p.make(ctx, f)
+	if err != nil {
+		return out, err
+	}
+	return out, p.release(tmp, out.Position)
+}
+
+// make writes a database that has no name for good yet.
+func (p *Publisher) make(ctx context.Context, f *facts.Facts) (tmp string, out Published, err error) {
+	out = Published{
 		Position: f.Next, At: p.cfg.Now(), Schema: schemaVersion(), LastEvent: p.history.last.String(),
 		Folder: p.cfg.Dir, Parts: p.layout.name, ReadingRows: p.history.count, OpenEpoch: p.layout.base,
 	}
-	tmp := p.layout.tmp(fmt.Sprintf("%s%d.duckdb", linkPrefix, out.Position))
+	tmp = p.layout.tmp(fmt.Sprintf("%s%d.duckdb", linkPrefix, out.Position))
 	if err := remove(tmp); err != nil {
-		return out, err
+		return tmp, out, err
 	}
 	if err := p.engine.exec(ctx, fmt.Sprintf("ATTACH %s AS pub (STORAGE_VERSION '%s'); USE pub", quoted(tmp), storageVersion)); err != nil {
-		return out, err
+		return tmp, out, err
 	}
-	err := p.fill(ctx, f, out)
+	err = p.fill(ctx, f, out)
 	// Whatever became of it, and of the context, it is let go of.
 	if err = errors.Join(err, p.engine.exec(context.WithoutCancel(ctx), "USE memory; DETACH pub")); err != nil {
-		return out, err
+		return tmp, out, err
 	}
 	if _, err := os.Stat(tmp + ".wal"); !errors.Is(err, fs.ErrNotExist) {
-		return out, fmt.Errorf("publish %s: DuckDB left a write-ahead log beside it", tmp)
+		return tmp, out, fmt.Errorf("publish %s: DuckDB left a write-ahead log beside it", tmp)
 	}
-	return out, p.release(tmp, out.Position)
+	return tmp, out, nil
 }
 
 // release gives a finished database its names: that of its position, and the
@@ -130,7 +139,10 @@ func (p *Publisher) fill(ctx context.Context, f *facts.Facts, out Published) err
 // readPublished returns what the folder's database says of itself. It reports
 // false if there is none.
 func readPublished(ctx context.Context, dir string) (out Published, ok bool, err error) {
-	path := filepath.Join(dir, publishedName)
+	return readDatabase(ctx, filepath.Join(dir, publishedName))
+}
+
+func readDatabase(ctx context.Context, path string) (out Published, ok bool, err error) {
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		return out, false, nil
 	}
