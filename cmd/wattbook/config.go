@@ -28,6 +28,8 @@ type settings struct {
 	Settle       time.Duration // how long after a boundary serve polls for it
 	Timeout      time.Duration // greatest time for one source's poll
 	SignEvery    time.Duration // how often serve signs a checkpoint
+	SQLListen    string        // address at which serve answers SQL over HTTP; empty: nowhere
+	SQLToken     string        // that must come with it
 	Origin       string        // name of a new log, in its checkpoints; empty: one of its own
 	Cluster      clusterSettings
 
@@ -40,7 +42,9 @@ func settingDefaults() map[string]string {
 	return map[string]string{
 		"data":          "demo-data",
 		"log_level":     "warn",
-		"publish_every": "1m",
+		"publish_every": "5s",
+		"sql_listen":    "",
+		"sql_token":     "",
 		"settle":        "2s",
 		"timeout":       "20s",
 		"sign_every":    "10m",
@@ -111,7 +115,7 @@ func (p *program) settings() (settings, error) {
 }
 
 func readSettings(v *viper.Viper) (settings, error) {
-	s := settings{Data: v.GetString("data"), Origin: v.GetString("origin")}
+	s := settings{Data: v.GetString("data"), Origin: v.GetString("origin"), SQLListen: v.GetString("sql_listen"), SQLToken: v.GetString("sql_token")}
 	if s.Data == "" {
 		return s, configf("setting data is empty; name a folder")
 	}

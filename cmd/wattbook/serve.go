@@ -168,7 +168,11 @@ func (e *engine) serve(ctx context.Context, v voice, s settings) error {
 		return err
 	}
 	host := startHost(ctx, e, finance, e.logger)
-	err = e.poll(ctx, v, s, finance)
+	web, err := startSQL(e.folder, s, e.logger)
+	if err == nil {
+		err = e.poll(ctx, v, s, finance)
+	}
+	web.close()
 	host.close()
 	if err != nil {
 		return errors.Join(err, finance.abandon())

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -19,6 +20,7 @@ import (
 	"wattbook/domain/wire"
 	"wattbook/fixtures/fake"
 	"wattbook/ingest/pebblelog"
+	"wattbook/queries/warehouse"
 )
 
 // liveSite is a meter and a miner on loopback that count by the wall clock,
@@ -123,6 +125,11 @@ func TestKillingTheServiceLosesAndDoublesNothing(t *testing.T) {
 		if head := headOf(t, data); uint64(head) < acked {
 			t.Fatalf("position %d was announced, but the log ends at %d", acked, head)
 		}
+		// What was published stays readable and right, whenever the publisher
+		// was killed.
+		if err := warehouse.Files(t.Context(), folder(data).warehouse()); err != nil && !errors.Is(err, warehouse.ErrNothingPublished) {
+			t.Errorf("after a kill: %v", err)
+		}
 	}
 	s := startService(t, config, data)
 	time.Sleep(2500 * time.Millisecond)
@@ -134,6 +141,13 @@ func TestKillingTheServiceLosesAndDoublesNothing(t *testing.T) {
 		t.Errorf("the service did not end well: %v", err)
 	}
 	checkBooks(t, data)
+	if got := wattbook(t, "warehouse", "check", "--data", data); got.code != exitOK || !strings.Contains(got.out, "all tables are the same") {
+		t.Errorf("warehouse check: exit %d\n%s%s", got.code, got.out, got.errors)
+	}
+	got := wattbook(t, "sql", "SELECT position AS n FROM published", "--format", "csv", "--data", data)
+	if want := fmt.Sprintf("n\n%d\n", headOf(t, data)); got.out != want {
+		t.Errorf("the warehouse is at %q, want %q\n%s", got.out, want, got.errors)
+	}
 }
 
 // TestVerbsRunInsideTheService runs verbs on the folder of a running service:
@@ -162,6 +176,12 @@ func TestVerbsRunInsideTheService(t *testing.T) {
 		{[]string{"log", "stat"}, exitOK, "readings.recorded/1"},
 		{[]string{"import", "prices", "prices.csv", "--step", "1s"}, exitOK, "1 facts in 1 events"},
 		{[]string{"import", "prices", "prices.csv", "--step", "1s"}, exitOK, "1 on record already"},
+		{[]string{"warehouse", "publish"}, exitOK, "published: position"},
+		{[]string{"sql", "SELECT price_as_published FROM power_prices"}, exitOK, "31.5"},
+		{[]string{"warehouse", "rebuild"}, exitOK, "with the one before, made step by step: all tables are the same"},
+		{[]string{"warehouse", "check"}, exitOK, "all tables are the same"},
+		{[]string{"sql", "--at", "3", "SELECT position FROM published"}, exitOK, "       3"},
+		{[]string{"warehouse", "chekc"}, exitUsage, "want check, rebuild or publish"},
 		{[]string{"checkpoint"}, exitOK, "— wattbook/"},
 		{[]string{"verify"}, exitOK, "checkpoints agree"},
 		{[]string{"backup", "--to", "saved"}, exitOK, "backed up to saved: "},

@@ -26,6 +26,8 @@ type siteConfig struct {
 	Data         string `yaml:"data"`
 	LogLevel     string `yaml:"log_level"`
 	PublishEvery string `yaml:"publish_every"`
+	SQLListen    string `yaml:"sql_listen"`
+	SQLToken     string `yaml:"sql_token"`
 	Settle       string `yaml:"settle"`
 	Timeout      string `yaml:"timeout"`
 	SignEvery    string `yaml:"sign_every"`

@@ -77,7 +77,10 @@ func sqlAsk(ctx context.Context, p *program, args []string) error {
 	if err != nil {
 		return err
 	}
-	r.dir, r.limits.Logger, r.file = folder(s.Data).warehouse(), p.logger(s), p.path(r.file)
+	r.dir, r.limits.Logger = folder(s.Data).warehouse(), p.logger(s)
+	if r.file != "" {
+		r.file = p.path(r.file)
+	}
 	p.warnUnfinished(folder(s.Data))
 	p.relocate(ctx, r.dir)
 	if *at != "" {

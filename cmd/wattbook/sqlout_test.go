@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -126,5 +127,22 @@ func TestSQLRequestsThatAreRefused(t *testing.T) {
 	}
 	if got := wattbook(t, "sql", "--data", dir, "SELECT 1"); got.code != exitFinding || !strings.Contains(got.errors, "nothing is published") {
 		t.Errorf("a folder without a warehouse: exit %d\n%s", got.code, got.errors)
+	}
+}
+
+func TestSQLIsNotAnsweredToOtherMachinesWithoutAToken(t *testing.T) {
+	logger := slog.New(slog.DiscardHandler)
+	for _, address := range []string{"0.0.0.0:0", ":0", "192.0.2.1:0", "8480"} {
+		if v, err := startSQL(folder(t.TempDir()), settings{SQLListen: address}, logger); err == nil {
+			v.close()
+			t.Errorf("SQL is answered at %s without a token", address)
+		}
+	}
+	for _, s := range []settings{{}, {SQLListen: "127.0.0.1:0"}, {SQLListen: "localhost:0"}, {SQLListen: ":0", SQLToken: "secret"}} {
+		v, err := startSQL(folder(t.TempDir()), s, logger)
+		if err != nil {
+			t.Errorf("%+v: %v", s, err)
+		}
+		v.close()
 	}
 }

@@ -142,7 +142,7 @@ func warehouseRebuild(ctx context.Context, p *program, v *finance) error {
 	if err := v.publisher.Anew(ctx); err != nil {
 		return err
 	}
-	out, err := v.follow(ctx)
+	out, err := v.publisher.Publish(ctx, v.log, v.facts) // at the same position, whatever was recorded since
 	if err != nil {
 		return err
 	}

@@ -168,6 +168,14 @@ func (p *Publisher) clearTmp() error {
 			return fmt.Errorf("clear warehouse: %w", err)
 		}
 	}
+	for _, path := range globbed(filepath.Join(p.cfg.Dir, "derived-*")) {
+		// Left over, unless it is being made (see AsOf).
+		if s, err := os.Stat(path); err == nil && p.cfg.Now().Sub(domain.At(s.ModTime())) > domain.Day {
+			if err := os.RemoveAll(path); err != nil {
+				return fmt.Errorf("clear warehouse: %w", err)
+			}
+		}
+	}
 	return makeDir(filepath.Join(p.cfg.Dir, "tmp"))
 }
 
