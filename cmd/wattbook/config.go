@@ -62,7 +62,7 @@ func settingDefaults() map[string]string {
 // otherVariables are environment variables with our prefix that are not
 // settings: they are for the project's tests.
 func otherVariables() []string {
-	return []string{"WATTBOOK_FIELD_DATA", "WATTBOOK_EVENTSTOREDB", "WATTBOOK_PEERS"}
+	return []string{"WATTBOOK_FIELD_DATA", "WATTBOOK_EVENTSTOREDB", "WATTBOOK_PEERS", "WATTBOOK_BENCH_DAYS"}
 }
 
 // settings reads the settings. A key that is not known is refused, with the

@@ -1,0 +1,21 @@
+package warehouse
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+)
+
+// CopySorted writes the readings that a folder publishes into one Parquet file
+// of it, sorted as nobody who follows a log could keep them: what queries on
+// the parts are measured against.
+func CopySorted(ctx context.Context, dir, name string) (err error) {
+	e, err := newEngine(engineLimits{Memory: "4GB", Threads: 2, Spill: filepath.Join(dir, "tmp")})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, e.close()) }()
+	return e.exec(ctx, fmt.Sprintf("ATTACH %s AS wh (READ_ONLY); COPY (FROM wh.readings ORDER BY %s) TO %s (FORMAT parquet, COMPRESSION zstd)",
+		quoted(filepath.Join(dir, publishedName)), partOrder(lastParted), quoted(filepath.Join(dir, name))))
+}
