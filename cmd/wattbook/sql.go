@@ -108,7 +108,7 @@ func (p *program) sqlAt(ctx context.Context, r *sqlRequest, at string) error {
 		return err
 	}
 	return p.withLog(ctx, func(l *logFolder) (err error) {
-		r.limits.Database, err = warehouse.AsOf(ctx, l.log, position, warehouseConfig(r.dir, systemClock, r.limits.Logger))
+		r.limits.Database, err = warehouse.AsOf(ctx, l.log, position, warehouseConfig(r.dir, p.now, r.limits.Logger))
 		return err
 	})
 }

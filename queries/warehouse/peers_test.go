@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"wattbook/queries/sql"
 	"wattbook/queries/warehouse"
 )
 
@@ -91,6 +92,30 @@ func TestClientsOfOthersReadWhileItIsPublished(t *testing.T) {
 			}
 			if !strings.HasPrefix(r.Version, c.version) || r.Asked < 5 || c.mode == "reattach" && len(r.Positions) < 3 || c.mode == "keep" && len(r.Positions) != 1 {
 				t.Errorf("version %s, %d queries, %d positions", r.Version, r.Asked, len(r.Positions))
+			}
+		})
+	}
+}
+
+// TestClientsOfOthersRunTheCatalogue lets DuckDB clients that we did not write
+// run every question, and a macro, on the file as it is published.
+func TestClientsOfOthersRunTheCatalogue(t *testing.T) {
+	for _, module := range []string{"@duckdb/node-api", "duckdb-two-years-ago"} {
+		t.Run(module, func(t *testing.T) {
+			dir := peers(t, module)
+			s := newSite(t, nil)
+			s.readDay("2026-10-14")
+			s.publish()
+			out, err := exec.Command("node", "testdata/catalogue.mjs", dir, module, filepath.Join(s.dir, "warehouse.duckdb"), filepath.Join("..", "sql")).CombinedOutput()
+			var r report
+			if err != nil || json.Unmarshal(out, &r) != nil {
+				t.Fatalf("%v\n%s", err, out)
+			}
+			for _, w := range r.Wrong {
+				t.Errorf("wrong: %s", w)
+			}
+			if want := len(sql.Questions()) + 1; r.Asked != want {
+				t.Errorf("%d of %d statements were answered", r.Asked, want)
 			}
 		})
 	}
