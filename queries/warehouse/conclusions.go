@@ -112,11 +112,15 @@ type concluder struct {
 // it is not known what anything drew.
 func (c *concluder) begin() {
 	c.begun = 1<<63 - 1
-	for _, d := range c.facts.Devices(c.site.Site) {
-		if since, ok := c.facts.Since(c.site.Site, d.Device); ok && d.Kind == domain.KindMeter {
-			c.begun = min(c.begun, since)
-		}
+	if begins, ok := c.facts.Begins(c.site.Site); ok {
+		c.begun = begins
 	}
+}
+
+// terms returns the terms of the site that hold at an instant.
+func (c *concluder) terms(t domain.Instant) domain.SiteRegistered {
+	s, _ := c.facts.SiteAt(c.site.Site, t)
+	return s
 }
 
 // known returns how well a figure of an interval is known.
@@ -147,8 +151,9 @@ func (s *share) join(c facts.Cell) {
 func (c *concluder) balance(run domain.Interval) error {
 	for row := range balance.Rows(c.facts, c.site.Site, run) {
 		var each *domain.Decimal
-		if price, ok := c.facts.PowerPriceIn(c.site.Node, c.site.Currency, row.Interval); ok {
-			v := price.Add(c.site.Dispatch.Adder)
+		terms := c.terms(row.Interval.Start)
+		if price, ok := c.facts.PowerPriceIn(terms.Node, terms.Currency, row.Interval); ok {
+			v := price.Add(terms.Dispatch.Adder)
 			each = &v
 		}
 		for _, s := range c.shares(row) {
@@ -202,11 +207,12 @@ func (c *concluder) margins(run domain.Interval) error {
 		if err != nil {
 			return err
 		}
-		revenue, state := c.table.Energy(c.site.RevenueMeter, c.table.SlotOf(r.Interval.Start))
+		terms := c.terms(r.Interval.Start)
+		revenue, state := c.table.Energy(terms.RevenueMeter, c.table.SlotOf(r.Interval.Start))
 		row := []any{
 			c.facts.Next, string(c.site.Site), r.Interval.Start, r.Interval.End, c.zone.of(r.Interval.Start), string(c.site.Currency),
 			optionalRounded(r.Price),
-			rounded{c.site.Dispatch.Adder},
+			rounded{terms.Dispatch.Adder},
 		}
 		for _, u := range []margin.Use{r.Mining, r.AI, r.Overhead} {
 			if u.State = c.known(u.State, r.Interval); u.State == facts.Unknown {

@@ -216,13 +216,14 @@ func (c *concluder) used(slot domain.Interval, gpu []usage.Row, terms []*accrual
 		}
 		energies[t.Buyer.ID] = drawn{d.energy + t.Metered(slot), min(d.state, state)}
 	}
-	price, priced := c.facts.PowerPriceIn(c.site.Node, c.site.Currency, slot)
+	held := c.terms(slot.Start)
+	price, priced := c.facts.PowerPriceIn(held.Node, held.Currency, slot)
 	for _, id := range customers {
 		var state, energy, cost any
 		if d, ok := energies[id]; ok {
 			state, energy = d.state.String(), known(int64(d.energy), d.state != facts.Unknown)
 			if priced && d.state != facts.Unknown {
-				cost = price.Add(c.site.Dispatch.Adder).Mul(d.energy.MegawattHours()).Round(margin.Places)
+				cost = price.Add(held.Dispatch.Adder).Mul(d.energy.MegawattHours()).Round(margin.Places)
 			}
 		}
 		err := c.tables.add("usage", c.facts.Next, string(c.site.Site), string(id), slot.Start, slot.End, c.zone.of(slot.Start),
@@ -320,7 +321,8 @@ func (c *concluder) classes(span domain.Interval) error {
 		}
 	}
 	for row := range balance.Rows(c.facts, c.site.Site, span) {
-		price, priced := c.facts.PowerPriceIn(c.site.Node, c.site.Currency, row.Interval)
+		terms := c.terms(row.Interval.Start)
+		price, priced := c.facts.PowerPriceIn(terms.Node, terms.Currency, row.Interval)
 		for _, b := range row.Branches {
 			for _, m := range models {
 				k := all[m]
@@ -328,7 +330,7 @@ func (c *concluder) classes(span domain.Interval) error {
 					continue
 				}
 				k.energy, k.metered = k.energy+b.Energy, true
-				k.cost = k.cost.Add(price.Add(c.site.Dispatch.Adder).Mul(b.Energy.MegawattHours()).Round(margin.Places))
+				k.cost = k.cost.Add(price.Add(terms.Dispatch.Adder).Mul(b.Energy.MegawattHours()).Round(margin.Places))
 			}
 		}
 	}
