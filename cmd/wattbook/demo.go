@@ -229,14 +229,20 @@ func (v *play) prepare(ctx context.Context, logger *slog.Logger) error {
 		return err
 	}
 	config := in.config
+	// What is recorded must not depend on how fast this machine is.
+	for i := range config.Sources {
+		config.Sources[i].Timeout = patience
+	}
+	client := httpClient()
+	client.Timeout = patience.Std()
 	sources, err := builder{
-		config: config, now: v.world.Now, logger: logger, client: httpClient(), getenv: v.p.getenv,
+		config: config, now: v.world.Now, logger: logger, client: client, getenv: v.p.getenv,
 		gpus: func(_, host string) (nvml.Interface, error) { return v.world.NVML(host), nil },
 	}.sources(in)
 	if err != nil {
 		return err
 	}
-	v.engine.collector = &ingest.Collector{Site: config.Site.ID, Sources: sources, Timeout: v.settings.Timeout, Now: v.world.Now, Logger: logger}
+	v.engine.collector = &ingest.Collector{Site: config.Site.ID, Sources: sources, Timeout: 2 * patience.Std(), Now: v.world.Now, Logger: logger}
 	events, err := config.events()
 	if err != nil {
 		return err
@@ -246,6 +252,10 @@ func (v *play) prepare(ctx context.Context, logger *slog.Logger) error {
 	}
 	return v.engine.register(ctx, config.Site.ID, events)
 }
+
+// patience is how long a played month waits for the answer of a device: its
+// own silences are refusals, which take no time.
+const patience = 5 * domain.Minute
 
 // httpClient returns a client for feeds on a network that may be slow.
 func httpClient() *http.Client {
