@@ -163,6 +163,7 @@ func (p place) at(key string) place {
 	for i := 0; i+1 < len(p.node.Content); i += 2 {
 		if k := p.node.Content[i]; k.Value == key {
 			child.node, child.line = followed(p.node.Content[i+1]), k.Line
+			break // the first counts, and that there is another is said
 		}
 	}
 	return child
