@@ -48,7 +48,17 @@ func (p *Publisher) make(ctx context.Context, f *facts.Facts) (tmp string, out P
 	if err := p.engine.exec(ctx, fmt.Sprintf("ATTACH %s AS pub (STORAGE_VERSION '%s'); USE pub", quoted(tmp), storageVersion)); err != nil {
 		return tmp, out, err
 	}
-	err = p.fill(ctx, f, out)
+	// One transaction, so that DuckDB syncs the file once, and not after each
+	// of a thousand statements.
+	err = p.engine.exec(ctx, "BEGIN")
+	if err == nil {
+		err = p.fill(ctx, f, out)
+	}
+	if err == nil {
+		err = p.engine.exec(ctx, "COMMIT")
+	} else {
+		err = errors.Join(err, p.engine.exec(context.WithoutCancel(ctx), "ROLLBACK"))
+	}
 	// Whatever became of it, and of the context, it is let go of.
 	if err = errors.Join(err, p.engine.exec(context.WithoutCancel(ctx), "USE memory; DETACH pub")); err != nil {
 		return tmp, out, err
