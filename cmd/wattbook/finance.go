@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"time"
 
 	"wattbook/domain"
 	"wattbook/domain/eventlog"
@@ -26,6 +27,10 @@ type finance struct {
 	cancel    context.CancelFunc
 	ended     chan struct{}
 }
+
+// publishPause is how many times as long as a publication took the next one is
+// put off, a minute at most.
+const publishPause = 4
 
 // openFinance opens the warehouse of a data folder.
 func openFinance(f folder, log eventlog.Log, now func() domain.Instant, logger *slog.Logger) (*finance, error) {
@@ -55,8 +60,13 @@ func startFinance(f folder, log eventlog.Log, now func() domain.Instant, logger 
 			}
 			// What cannot be published now is made up for later: the log is
 			// the truth, and ingestion goes on.
+			began := time.Now()
 			if _, err := v.publish(ctx); err != nil && ctx.Err() == nil {
 				logger.Error("the warehouse was not published and will be tried again", "err", err)
+			}
+			// A book that takes long to publish is published less often.
+			if sleep(ctx, min(publishPause*time.Since(began), time.Minute)) != nil {
+				return
 			}
 		}
 	}()

@@ -59,9 +59,25 @@ func (e *engine) close() error { return errors.Join(e.conn.Close(), e.connector.
 // exec runs statements, one or several.
 func (e *engine) exec(ctx context.Context, statements string) error {
 	if _, err := e.conn.ExecContext(ctx, statements, nil); err != nil {
-		return fmt.Errorf("%.60s: %w", strings.Join(strings.Fields(statements), " "), err)
+		return fmt.Errorf("%.60s: %w", strings.Join(strings.Fields(statements), " "), brief(err))
 	}
 	return nil
+}
+
+// brief takes DuckDB's error without its advice, which is for who runs DuckDB.
+func brief(err error) error {
+	var d *duckdb.Error
+	if !errors.As(err, &d) {
+		return err
+	}
+	var said []string
+	for line := range strings.Lines(strings.TrimSpace(d.Msg)) {
+		if line = strings.TrimSpace(line); line == "" {
+			break
+		}
+		said = append(said, line)
+	}
+	return errors.New(strings.Join(said, " "))
 }
 
 // query calls each with every row. The row is reused.

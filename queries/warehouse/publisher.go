@@ -33,7 +33,7 @@ type Config struct {
 	// Parts is how many parts an epoch has before it is compacted: 24. Merge
 	// is how many compacted files there are before they become one: 48.
 	Parts, Merge int
-	// Rows bounds a part: 1,000,000.
+	// Rows bounds a part: 300,000. They are in memory while it is filled.
 	Rows int
 	// Links is how many of the last databases stay under the name of their
 	// position: 8.
@@ -46,7 +46,7 @@ func (c Config) withDefaults() Config {
 	c.Grace = cmp.Or(c.Grace, 2*domain.Day)
 	c.Parts = cmp.Or(c.Parts, 24)
 	c.Merge = cmp.Or(c.Merge, 48)
-	c.Rows = cmp.Or(c.Rows, 1_000_000)
+	c.Rows = cmp.Or(c.Rows, 300_000)
 	c.Links = cmp.Or(c.Links, 8)
 	c.Memory = cmp.Or(c.Memory, "512MB")
 	return c
@@ -226,6 +226,9 @@ func (p *Publisher) ready(ctx context.Context) error {
 func (p *Publisher) Publish(ctx context.Context, log eventlog.Log, f *facts.Facts) (_ Published, err error) {
 	defer func() {
 		if err != nil {
+			if full(err) {
+				err = fmt.Errorf("the disk of %s is full, and what was published before stays: free some space, and the next publication makes up for it (%w)", p.cfg.Dir, err)
+			}
 			err = errors.Join(fmt.Errorf("publish the warehouse: %w", err), p.clearTmp())
 		}
 	}()
@@ -275,6 +278,17 @@ func (p *Publisher) Publish(ctx context.Context, log eventlog.Log, f *facts.Fact
 	}
 	p.last, p.before = out, out
 	return out, nil
+}
+
+// full reports an error that comes of a full disk, as DuckDB or the system
+// says it.
+func full(err error) bool {
+	for _, said := range []string{"No space left on device", "no space left on device", "max_temp_directory_size", "Could not write all bytes", "disk quota exceeded"} {
+		if strings.Contains(err.Error(), said) {
+			return true
+		}
+	}
+	return false
 }
 
 // foreign is the error for a folder that was published from another log.
