@@ -71,6 +71,11 @@ func (in *inspection) checkSettings() {
 	if p := in.root.at("cluster"); p.given() && !isCluster(c.Cluster) { // it may hold a password, and is not shown
 		p.failf("%s", noCluster)
 	}
+	if p := in.root.at("sql_listen"); p.given() {
+		if wrong := noAddress(c.SQLListen); wrong != "" {
+			p.failf("%s", wrong)
+		}
+	}
 	if p := in.root.at("data"); p.given() && strings.TrimSpace(c.Data) == "" {
 		p.failf("is empty; write the folder of the book, or remove the key")
 	}

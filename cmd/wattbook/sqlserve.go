@@ -24,10 +24,10 @@ func startSQL(f folder, s settings, logger *slog.Logger) (*sqlServer, error) {
 	if s.SQLListen == "" {
 		return nil, nil
 	}
-	host, _, err := net.SplitHostPort(s.SQLListen)
-	if err != nil {
-		return nil, configf("setting sql_listen is %q; want an address such as 127.0.0.1:8480: %w", s.SQLListen, err)
+	if wrong := noAddress(s.SQLListen); wrong != "" {
+		return nil, configf("setting sql_listen %s", wrong)
 	}
+	host, _, _ := net.SplitHostPort(s.SQLListen) // it is one
 	if ip := net.ParseIP(host); s.SQLToken == "" && host != "localhost" && (ip == nil || !ip.IsLoopback()) {
 		return nil, configf("setting sql_listen is %q, which other machines reach: set sql_token (WATTBOOK_SQL_TOKEN) too, or listen on 127.0.0.1", s.SQLListen)
 	}
@@ -46,6 +46,18 @@ func startSQL(f folder, s settings, logger *slog.Logger) (*sqlServer, error) {
 		}
 	}()
 	return v, nil
+}
+
+// noAddress says why a text is no address to listen at, or nothing.
+func noAddress(text string) string {
+	_, port, err := net.SplitHostPort(text)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
+		return fmt.Sprintf("is %q; want an address such as 127.0.0.1:8480", text)
+	}
+	return ""
 }
 
 // close ends it; queries that run have a moment to finish.

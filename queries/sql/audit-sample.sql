@@ -1,4 +1,4 @@
--- An auditor's sample of the readings behind an invoice's pass-through of power, drawn by the digests of their evidence.
+-- An auditor's sample of the readings behind an invoice's pass-through of power, drawn by a digest of what was measured.
 -- param number (text): invoice; without it the last one that passes power through
 -- param count (integer): how many readings; without it 10
 -- Whoever draws it again draws the same readings, and nobody chose them. wattbook prove shows each in the signed log.
@@ -23,5 +23,5 @@ SELECT
   mark,
   evidence -- SHA-256 digest of the meter's reply
 FROM behind
-ORDER BY sha256(COALESCE(evidence, '') || position || '/' || row), position, row
+ORDER BY sha256(site || '/' || device || '/' || epoch_us(start_utc)), position, row
 LIMIT CAST(COALESCE(getvariable('count'), '10') AS BIGINT);

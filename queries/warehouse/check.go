@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math/big"
 	"os"
-	"path/filepath"
 
 	"wattbook/domain"
 	"wattbook/domain/eventlog"
@@ -166,14 +165,4 @@ func Files(ctx context.Context, dir string) (err error) {
 			dir, text(row[2]), text(row[3]), text(row[0]), text(row[1]))
 	}
 	return nil
-}
-
-// Behind reports whether a folder publishes another position than the log's,
-// or none that can be read.
-func Behind(ctx context.Context, dir string, head domain.Position) bool {
-	if abs, err := filepath.Abs(dir); err == nil {
-		dir = abs
-	}
-	out, ok, err := readPublished(ctx, dir)
-	return err != nil || !ok || out.Schema != schemaVersion() || out.Position != head || out.Folder != dir
 }
