@@ -16,6 +16,13 @@ type PoolStatementReceived struct {
 	Hashrate Int128 `json:"hashrate_hashes_per_second"`
 	Complete bool   `json:"complete"` // false: the earning period was not over
 	Origin   Origin `json:"origin"`
+	// Shares is the share difficulty that the pool credits; 0: it does not say.
+	Shares ShareDifficulty `json:"credited_share_difficulty,omitzero"`
+	// Unsplit is true if the pool states its net and what is beside the work
+	// alone: then subsidy, fees and pool fee say nothing.
+	Unsplit bool `json:"unsplit,omitempty"`
+	// Zone is the zone in whose midnights the pool counts its days; empty: UTC.
+	Zone string `json:"zone,omitempty"`
 }
 
 // PayoutReceived records bitcoin that arrived for an account.
@@ -41,6 +48,7 @@ const (
 	CauseOther      BridgeCause = "bonus-or-other"          // credits and debits beside the work
 	CauseUnstated   BridgeCause = "no-statement"            // nothing is known of what the pool says
 	CauseUnpaid     BridgeCause = "stated-but-not-received" // unpaid balance
+	CauseLuck       BridgeCause = "luck"                    // blocks that the pool found: mean against what they paid
 	CauseRounding   BridgeCause = "rounding"                // the pool's arithmetic, below one satoshi per part
 )
 
@@ -60,6 +68,10 @@ type Reconciliation struct {
 	Expected Satoshi         `json:"expected_satoshi"` // net of the agreed pool fee
 	Stated   Satoshi         `json:"stated_satoshi"`
 	Received Satoshi         `json:"received_satoshi"`
+	// Sigma is the standard deviation of what is stated around Expected, rounded
+	// up, under a scheme that depends on luck; 0 if it does not, or if the
+	// pool's size is not known.
+	Sigma Satoshi `json:"sigma_satoshi,omitempty"`
 	// Lines sum to Expected − Received.
 	Lines   []BridgeLine `json:"lines"`
 	Finding string       `json:"finding,omitempty"` // what a person should look at, in words

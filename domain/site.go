@@ -52,8 +52,18 @@ func (s SiteRegistered) Validate() error {
 type PoolTerms struct {
 	Pool    PoolID  `json:"pool"`
 	Account string  `json:"account"`
-	Scheme  string  `json:"scheme"` // "fpps"
+	Scheme  string  `json:"scheme"` // see [Scheme]
 	Fee     Decimal `json:"fee_portion"`
+	// Hashrate is what the whole pool does, hashes per second, by which luck
+	// is told from loss under the schemes that depend on it; 0: not known.
+	Hashrate Int128 `json:"pool_hashes_per_second,omitzero"`
+	// Threshold is the balance below which the pool pays nothing out.
+	Threshold Satoshi `json:"threshold_satoshi,omitempty"`
+	// DayStart is when the pool's day begins, after midnight UTC: 16h for a
+	// pool that counts days in UTC+8.
+	DayStart Duration `json:"day_start,omitzero"`
+	// Rates are the later changes of the terms, by time.
+	Rates []PoolRate `json:"rates,omitempty"`
 }
 
 // DispatchRule holds the limits that every allocation decision obeys.

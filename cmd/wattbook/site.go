@@ -55,6 +55,17 @@ type siteConfig struct {
 			Account string         `yaml:"account"`
 			Scheme  string         `yaml:"scheme"`
 			Fee     domain.Decimal `yaml:"fee_portion"`
+			// The pool's own hashrate, the balance below which it pays nothing
+			// out, when its day begins after midnight UTC, and later terms.
+			Hashrate  domain.Decimal  `yaml:"pool_petahash_per_second"`
+			Threshold domain.Decimal  `yaml:"threshold_btc"`
+			DayStart  domain.Duration `yaml:"day_start"`
+			Rates     []struct {
+				From     domain.Instant `yaml:"from"`
+				Scheme   string         `yaml:"scheme"`
+				Fee      domain.Decimal `yaml:"fee_portion"`
+				Hashrate domain.Decimal `yaml:"pool_petahash_per_second"`
+			} `yaml:"rates"`
 		} `yaml:"pool"`
 		Dispatch struct {
 			Limit   domain.Decimal  `yaml:"limit_kw"`
@@ -181,8 +192,10 @@ func (c siteConfig) events() ([]domain.Event, error) {
 	site := domain.SiteRegistered{
 		Site: s.ID, Name: s.Name, Zone: s.Zone, Step: s.Step, Currency: currency, Node: s.Node,
 		RevenueMeter: s.RevenueMeter, LossPortion: s.LossPortion, From: s.From,
-		Pool:     domain.PoolTerms{Pool: s.Pool.ID, Account: s.Pool.Account, Scheme: s.Pool.Scheme, Fee: s.Pool.Fee},
 		Dispatch: domain.DispatchRule{MinOn: s.Dispatch.MinOn, MinOff: s.Dispatch.MinOff, Adder: s.Dispatch.Adder},
+	}
+	if site.Pool, err = c.poolTerms(); err != nil {
+		return nil, fmt.Errorf("site.pool: %w", err)
 	}
 	for _, p := range []struct {
 		name string
@@ -209,6 +222,28 @@ func (c siteConfig) events() ([]domain.Event, error) {
 		events = append(events, e)
 	}
 	return events, nil
+}
+
+// poolTerms returns the terms of the site's pool account.
+func (c siteConfig) poolTerms() (t domain.PoolTerms, err error) {
+	p := c.Site.Pool
+	t = domain.PoolTerms{Pool: p.ID, Account: p.Account, Scheme: p.Scheme, Fee: p.Fee, DayStart: p.DayStart}
+	if t.Hashrate, err = hashesOf(p.Hashrate.Shift(3)); err != nil {
+		return t, fmt.Errorf("pool_petahash_per_second: %w", err)
+	}
+	threshold, whole := p.Threshold.Scaled(8)
+	if !whole || !threshold.IsInt64() {
+		return t, fmt.Errorf("threshold_btc: %s is too large or not whole satoshi", p.Threshold)
+	}
+	t.Threshold = domain.Satoshi(threshold.Int64())
+	for _, r := range p.Rates {
+		rate := domain.PoolRate{From: r.From, Scheme: r.Scheme, Fee: r.Fee}
+		if rate.Hashrate, err = hashesOf(r.Hashrate.Shift(3)); err != nil {
+			return t, fmt.Errorf("rates from %s: pool_petahash_per_second: %w", r.From, err)
+		}
+		t.Rates = append(t.Rates, rate)
+	}
+	return t, t.Validate()
 }
 
 func (d deviceConfig) event(site domain.SiteID) (e domain.DeviceRegistered, err error) {

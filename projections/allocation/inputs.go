@@ -33,7 +33,8 @@ func Inputs(f *facts.Facts, id domain.SiteID, interval domain.Interval) (domain.
 	if !ok || table == nil {
 		return domain.AllocationInputs{}, fmt.Errorf("decide for %s: the site is not registered", id)
 	}
-	in := domain.AllocationInputs{PoolFee: site.Pool.Fee, LossPortion: site.LossPortion, Dispatch: site.Dispatch}
+	terms := site.Pool.At(interval.Start)
+	in := domain.AllocationInputs{PoolFee: terms.Fee, LossPortion: site.LossPortion, Dispatch: site.Dispatch}
 	if p, ok := f.PowerPriceIn(site.Node, site.Currency, interval); ok {
 		in.PowerPrice = &p
 	}
@@ -45,6 +46,9 @@ func Inputs(f *facts.Facts, id domain.SiteID, interval domain.Interval) (domain.
 	}
 	if fees, _, ok := f.FeesPerBlock(interval.Start); ok {
 		v := domain.RoundRat(fees, valuePlaces)
+		if terms.Scheme == string(domain.SchemePPS) { // the pool keeps them
+			v = domain.Decimal{}
+		}
 		in.FeesPerBlock = &v
 	}
 	last, decided := lastDecision(f, id)

@@ -9,12 +9,14 @@
 //	site cedar-bend step=5m zone=America/Chicago currency=USD node=hb_south
 //	     revenue=revenue loss=0.012 pool=foundry/cedarbend fee=0.02
 //	     limit=12MW ramp=6MW min-on=15m min-off=10m adder=6.5 reserve=300kW
+//	     scheme=fpps pool-hash=2E day-start=16h later=2026-10-14T12:00:0.015
 //	meter c1 under=revenue use=mining rated=3MW
 //	miner c1-r1 under=c1 rated=300kW rated-hash=20P typical=200kW typical-hash=12P
 //	gpu n1-0 under=n1
 //	read c1 17:30..17:35 12.5kWh mark=gap     one reading; a mark other than normal
 //	read c1 17:00..18:00 12.5kWh every=5m     one for each five minutes of it
 //	read c1-r1 17:30..17:35 838860.8shares    accepted share difficulty
+//	read c1-r1 17:30..17:35 3600Phashes       hashes that the miner counted
 //	silent c1-r1 17:35
 //	price hb_south 17:30 15m 41.27 -12.5      power per MWh, interval by interval
 //	price hb_south 17:00..18:00 15m 41.27     the same one for all of it
@@ -30,6 +32,7 @@
 //	start job-1 aurora 4 17:00                GPUs of a customer
 //	end job-1 19:02
 //	statement foundry/cedarbend 2026-10-14 subsidy=1000 fees=20 fee=20 other=0 net=1000 partial
+//	statement foundry/cedarbend 2026-10-14 net=1000 shares=0.024 unsplit
 //	payout foundry/cedarbend 2026-10-15T06:00 35626721
 //	decide 17:35..17:40                       the allocation, from what is known
 //

@@ -110,7 +110,10 @@ func (p *Player) playSite(w *words) error {
 		Site: p.site, Name: w.plain[1], Zone: w.key("zone", "UTC"), Step: r.duration(w.key("step", "5m")),
 		Currency: domain.Currency(w.key("currency", "USD")), Node: domain.NodeID(w.key("node", "hb_south")),
 		RevenueMeter: domain.DeviceID(w.key("revenue", "revenue")), LossPortion: r.decimal(w.key("loss", "0")),
-		Pool: domain.PoolTerms{Pool: domain.PoolID(pool), Account: account, Scheme: "fpps", Fee: r.decimal(w.key("fee", "0"))},
+		Pool: domain.PoolTerms{
+			Pool: domain.PoolID(pool), Account: account, Scheme: w.key("scheme", "fpps"), Fee: r.decimal(w.key("fee", "0")),
+			Hashrate: r.hashrate(w.key("pool-hash", "0P")), DayStart: r.duration(w.key("day-start", "0s")),
+		},
 		Dispatch: domain.DispatchRule{
 			Limit: r.power(w.key("limit", "0W")), Ramp: r.power(w.key("ramp", "0W")), MinOn: r.duration(w.key("min-on", "0s")),
 			MinOff: r.duration(w.key("min-off", "0s")), Adder: r.decimal(w.key("adder", "0")), Reserve: r.power(w.key("reserve", "0W")),
@@ -118,6 +121,15 @@ func (p *Player) playSite(w *words) error {
 	}
 	if from := w.key("from", ""); from != "" {
 		e.From = r.instant(from)
+	}
+	if later := w.key("later", ""); later != "" { // 2026-10-14T12:00:0.015,…
+		for change := range strings.SplitSeq(later, ",") {
+			i := strings.LastIndexByte(change, ':')
+			if i < 0 {
+				return fmt.Errorf("%q is not of the form TIME:FEE", change)
+			}
+			e.Pool.Rates = append(e.Pool.Rates, domain.PoolRate{From: r.instant(change[:i]), Fee: r.decimal(change[i+1:])})
+		}
 	}
 	return errors.Join(r.err, p.append("facts-script", e))
 }
@@ -152,6 +164,9 @@ func (p *Player) playRead(w *words) error {
 	if v, ok := strings.CutSuffix(w.plain[3], "shares"); ok {
 		reading.Channel = domain.ChannelShares
 		reading.Value = r.unit(v, map[string]int32{"": 8})
+	} else if v, ok := strings.CutSuffix(w.plain[3], "hashes"); ok {
+		reading.Channel = domain.ChannelHashes
+		reading.Value = r.unit(v, map[string]int32{"": 0, "T": 12, "P": 15, "E": 18})
 	} else {
 		reading.Value = r.unit(v, map[string]int32{"mWh": 0, "Wh": 3, "kWh": 6, "MWh": 9})
 	}
@@ -310,6 +325,8 @@ func (p *Player) playStatement(w *words) error {
 		Subsidy: domain.Satoshi(r.integer(w.key("subsidy", "0"))), Fees: domain.Satoshi(r.integer(w.key("fees", "0"))),
 		PoolFee: domain.Satoshi(r.integer(w.key("fee", "0"))), Other: domain.Satoshi(r.integer(w.key("other", "0"))),
 		Net: domain.Satoshi(r.integer(w.key("net", "0"))), Complete: len(w.plain) == 3 || w.plain[3] != "partial",
+		Shares:  domain.ShareDifficulty{Int128: r.unit(w.key("shares", "0"), map[string]int32{"": 8})},
+		Unsplit: len(w.plain) > 3 && w.plain[3] == "unsplit",
 	}
 	return errors.Join(r.err, p.append("facts-script", e))
 }

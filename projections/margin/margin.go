@@ -155,21 +155,25 @@ func (m *maker) work(iv domain.Interval) Work {
 
 // Expected returns what work done over an interval should earn under the
 // pool's agreed terms, in satoshi, or nil if the network's difficulty or fees
-// are not known.
+// are not known. Where the pool pays by the blocks that it finds, it is the
+// mean.
 func Expected(f *facts.Facts, terms domain.PoolTerms, shares domain.ShareDifficulty, iv domain.Interval) *big.Rat {
 	fees, _, ok := f.FeesPerBlock(iv.Start)
 	if !ok {
 		return nil
 	}
 	sum := new(big.Rat)
-	for _, part := range f.Epochs(iv) {
+	for _, part := range terms.Split(f.Epochs(iv)) {
 		d, ok := f.Difficulty(part.Start)
 		if !ok {
 			return nil
 		}
 		portion := domain.WorkPortion(shares, d.Bits)
 		portion.Mul(portion, big.NewRat(int64(part.Length()), int64(iv.Length())))
-		base, feePart, fee := domain.FullPayPerShare(portion, domain.Subsidy(d.Height), fees, terms.Fee)
+		base, feePart, fee, err := domain.Earned(portion, domain.Subsidy(d.Height), fees, terms.At(part.Start))
+		if err != nil {
+			return nil
+		}
 		sum.Add(sum, base).Add(sum, feePart).Sub(sum, fee)
 	}
 	return sum

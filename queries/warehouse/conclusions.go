@@ -305,7 +305,7 @@ func (p *Publisher) allocationRows(t *tables, f *facts.Facts, s domain.SiteRegis
 // causes are the causes in the order of the columns of pool_days.
 func causes() []domain.BridgeCause {
 	return []domain.BridgeCause{
-		domain.CauseUncredited, domain.CauseFees, domain.CausePoolFee, domain.CauseOther, domain.CauseUnstated, domain.CauseUnpaid, domain.CauseRounding,
+		domain.CauseUncredited, domain.CauseFees, domain.CausePoolFee, domain.CauseOther, domain.CauseUnstated, domain.CauseUnpaid, domain.CauseLuck, domain.CauseRounding,
 	}
 }
 
@@ -349,7 +349,7 @@ func (p *Publisher) poolRow(t *tables, f *facts.Facts, s domain.SiteRegistered, 
 		row = append(row, int64(lines[c]))
 	}
 	at, ok := p.history.reconciled[reconciledKey{d.Pool, d.Account, d.Interval.Start}]
-	return t.add("pool_days", append(row, text(d.Finding), known(at, ok))...)
+	return t.add("pool_days", append(row, known(int64(d.Sigma), d.Sigma > 0), text(d.Finding), known(at, ok))...)
 }
 
 func (p *Publisher) findingRows(t *tables, f *facts.Facts) error {

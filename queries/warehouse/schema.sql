@@ -664,7 +664,7 @@ CREATE TABLE payouts (
 
 -- Own work against the pool's statement and what arrived, day by day.
 -- difference_satoshi = expected_satoshi - received_satoshi = the sum of the
--- seven lines of the bridge, which end in _bridge_satoshi.
+-- eight lines of the bridge, which end in _bridge_satoshi.
 CREATE TABLE pool_days (
   position BIGINT NOT NULL, -- what was known when the row was drawn
   site VARCHAR NOT NULL, -- whose work it is
@@ -686,7 +686,9 @@ CREATE TABLE pool_days (
   bonus_or_other_bridge_satoshi BIGINT, -- credits and debits beside the work
   no_statement_bridge_satoshi BIGINT, -- nothing is known of what the pool says
   not_received_bridge_satoshi BIGINT, -- stated, but not received
+  luck_bridge_satoshi BIGINT, -- blocks that the pool found: mean against what they paid
   rounding_bridge_satoshi BIGINT, -- the rounding of the lines
+  sigma_satoshi BIGINT, -- spread of what is stated, where the pool pays by luck; NULL where it does not, or where it is not known
   finding VARCHAR, -- what a person should look at
   reconciled_position BIGINT -- of the last reconciliation of the day on record
 );

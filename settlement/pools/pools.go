@@ -42,6 +42,9 @@ func Draw(f *facts.Facts, a Account, iv domain.Interval) (all []domain.Reconcili
 		byStart[s.Interval.Start] = &statements[i]
 		offset = s.Interval.Start - s.Interval.Start.Floor(domain.Day)
 	}
+	if a.Terms.DayStart > 0 {
+		offset = domain.Instant(a.Terms.DayStart)
+	}
 	over := min(iv.End, f.Reached(a.Site))
 	for start := (iv.Start - offset).Floor(domain.Day) + offset; start.Add(domain.Day) <= over; start = start.Add(domain.Day) {
 		if start < iv.Start {
@@ -58,81 +61,6 @@ func Draw(f *facts.Facts, a Account, iv domain.Interval) (all []domain.Reconcili
 	return all, unknown
 }
 
-// Expectation is what accepted work should earn, before any rounding, in
-// satoshi.
-type Expectation struct {
-	Shares    domain.ShareDifficulty
-	Base      *big.Rat // subsidy for the work
-	Fees      *big.Rat // transaction fees for the work
-	Fee       *big.Rat // what the pool may keep of both
-	PerBlock  *big.Rat // fees per block that Fees were computed with
-	Subsidies []Epoch
-	Missing   int64 // intervals in which no miner reported
-	// Provisional is true while the fees of the day's blocks are not published
-	// and those of the last day before it stand in.
-	Provisional bool
-}
-
-// Epoch is the work done under one network difficulty.
-type Epoch struct {
-	Interval domain.Interval
-	Bits     domain.Bits
-	Subsidy  domain.Satoshi
-	Shares   domain.ShareDifficulty
-	Portion  *big.Rat // of a block
-}
-
-// Net returns what should arrive, rounded down to whole satoshi.
-func (e Expectation) Net() domain.Satoshi {
-	sum := new(big.Rat).Add(e.Base, e.Fees)
-	return domain.FloorSatoshi(sum.Sub(sum, e.Fee))
-}
-
-// Expect prices the accepted share difficulty of an interval, epoch by epoch.
-// Work in a metering interval in which the difficulty changes is split by
-// time. It is an error if the difficulty or the fees are not known.
-func Expect(f *facts.Facts, a Account, iv domain.Interval) (Expectation, error) {
-	table := f.Table(a.Site)
-	if table == nil {
-		return Expectation{}, fmt.Errorf("expect revenue of %s: the site is not registered", a.Site)
-	}
-	perBlock, exact, ok := f.FeesPerBlock(iv.Start)
-	if !ok {
-		return Expectation{}, fmt.Errorf("expect revenue of %s: the fees of blocks are not known at %s", a.Site, iv.Start)
-	}
-	e := Expectation{Base: new(big.Rat), Fees: new(big.Rat), Fee: new(big.Rat), PerBlock: perBlock, Provisional: !exact}
-	for _, part := range f.Epochs(iv) {
-		d, ok := f.Difficulty(part.Start)
-		if !ok {
-			return Expectation{}, fmt.Errorf("expect revenue of %s: the network's difficulty is not known at %s", a.Site, part.Start)
-		}
-		epoch := Epoch{Interval: part, Bits: d.Bits, Subsidy: domain.Subsidy(d.Height), Portion: new(big.Rat)}
-		first, end := table.SlotOf(part.Start), table.SlotOf(part.End-1)+1
-		for s := first; s < end; s++ {
-			slot := table.Interval(s)
-			in := slot.Overlap(part)
-			work := table.Total(domain.ChannelShares, s)
-			if work.Reported == 0 && in.Start == max(slot.Start, iv.Start) { // a slot in two epochs counts once
-				e.Missing++
-			}
-			// A part of a slot takes the work up to its end less the work up
-			// to its start, so that the parts sum to the slot's.
-			upTo := func(t domain.Instant) domain.Int128 {
-				return work.Value.MulDiv(int64(t.Sub(slot.Start)), int64(slot.Length()))
-			}
-			epoch.Shares.Int128 = epoch.Shares.Add(upTo(in.End).Sub(upTo(in.Start)))
-		}
-		epoch.Portion = domain.WorkPortion(epoch.Shares, d.Bits)
-		base, fees, fee := domain.FullPayPerShare(epoch.Portion, epoch.Subsidy, perBlock, a.Terms.Fee)
-		e.Base.Add(e.Base, base)
-		e.Fees.Add(e.Fees, fees)
-		e.Fee.Add(e.Fee, fee)
-		e.Shares.Int128 = e.Shares.Add(epoch.Shares.Int128)
-		e.Subsidies = append(e.Subsidies, epoch)
-	}
-	return e, nil
-}
-
 // Reconcile compares a day's work with the pool's statement for it, which may
 // be absent, and with what arrived of it. It is an error if what is
 // expected is not known.
@@ -146,7 +74,13 @@ func Expect(f *facts.Facts, a Account, iv domain.Interval) (Expectation, error) 
 //	bonus or other     −s.other
 //	not received       s.net − received
 //
-// and rounding takes what the rounding of these lines leaves, so that the
+// Under a scheme that pays by the blocks that the pool finds, what is stated
+// says nothing of the work: where the statement tells the difficulty that it
+// credits, work is not credited in that proportion, and the rest of the first
+// two lines is luck. A statement that tells its net alone is taken to keep the
+// agreed fee.
+//
+// Rounding takes what the rounding of these lines leaves, so that the
 // lines sum to expected − received exactly. A statement whose parts do not sum
 // to its net leaves more than rounding there; the finding says so.
 func Reconcile(f *facts.Facts, a Account, day domain.Interval, stated *facts.Stated, received domain.Satoshi) (domain.Reconciliation, error) {
@@ -155,38 +89,57 @@ func Reconcile(f *facts.Facts, a Account, day domain.Interval, stated *facts.Sta
 	if err != nil {
 		return r, err
 	}
-	r.Shares, r.Expected = e.Shares, e.Net()
+	r.Shares, r.Expected, r.Sigma = e.Shares, e.Net(), e.sigma()
 	if stated == nil {
 		r.Lines = lines(r, []part{{domain.CauseUnstated, ratOf(r.Expected - received)}})
 		r.Finding = "there is no statement of the pool for this day: what it owes is unknown"
 		return r, nil
 	}
 	r.Stated = stated.Net
-	keep := new(big.Rat).Sub(big.NewRat(1, 1), a.Terms.Fee.Rat())
-	credited := creditedFees(e, stated.Subsidy)
-	gross := new(big.Rat).Sub(e.Base, ratOf(stated.Subsidy))
-	gross.Add(gross, e.Fees).Sub(gross, credited)
-	uncredited := new(big.Rat).Mul(keep, gross)
-	window := new(big.Rat).Sub(credited, ratOf(stated.Fees))
-	agreed := new(big.Rat).Mul(a.Terms.Fee.Rat(), ratOf(stated.Subsidy+stated.Fees))
-	r.Lines = lines(r, []part{
-		{domain.CauseUncredited, uncredited},
-		{domain.CauseFees, window.Mul(window, keep)},
-		{domain.CausePoolFee, new(big.Rat).Sub(ratOf(stated.PoolFee), agreed)},
-		{domain.CauseOther, ratOf(-stated.Other)},
-		{domain.CauseUnpaid, ratOf(stated.Net - received)},
-	})
-	r.Finding = finding(r, e, stated)
+	r.Lines = lines(r, append(e.work(stated), part{domain.CauseOther, ratOf(-stated.Other)}, part{domain.CauseUnpaid, ratOf(stated.Net - received)}))
+	r.Finding = finding(f, a, r, e, stated)
 	return r, nil
+}
+
+// work returns what a statement's subsidy, fees and pool fee differ by from
+// what is expected.
+func (e Expectation) work(s *facts.Stated) []part {
+	agreed := e.FeePortion()
+	keep := new(big.Rat).Sub(big.NewRat(1, 1), agreed)
+	credited := e.creditedFees(s.Subsidy)
+	uncredited := new(big.Rat).Sub(e.Base, ratOf(s.Subsidy))
+	uncredited.Add(uncredited, e.Fees).Sub(uncredited, credited)
+	uncredited.Mul(uncredited, keep)
+	window := new(big.Rat).Sub(credited, ratOf(s.Fees))
+	window.Mul(window, keep)
+	fee := new(big.Rat).Mul(agreed, ratOf(s.Subsidy+s.Fees))
+	fee.Sub(ratOf(s.PoolFee), fee)
+	if s.Unsplit {
+		uncredited.Sub(e.exact(), ratOf(s.Net-s.Other))
+		window, fee = new(big.Rat), new(big.Rat)
+	}
+	switch {
+	case e.lucky(e.Base):
+		all := uncredited.Add(uncredited, window)
+		uncredited = new(big.Rat)
+		if s.Shares.Sign() > 0 && e.Shares.Sign() > 0 {
+			uncredited.SetFrac(e.Shares.Sub(s.Shares.Int128).Big(), e.Shares.Big())
+			uncredited.Mul(uncredited, e.exact())
+		}
+		return []part{{domain.CauseUncredited, uncredited}, {domain.CausePoolFee, fee}, {domain.CauseLuck, all.Sub(all, uncredited)}}
+	case e.lucky(e.Fees):
+		return []part{{domain.CauseUncredited, uncredited}, {domain.CausePoolFee, fee}, {domain.CauseLuck, window}}
+	}
+	return []part{{domain.CauseUncredited, uncredited}, {domain.CauseFees, window}, {domain.CausePoolFee, fee}}
 }
 
 // creditedFees returns the fees that the work behind a stated subsidy would
 // have earned at our fees per block.
-func creditedFees(e Expectation, subsidy domain.Satoshi) *big.Rat {
+func (e Expectation) creditedFees(subsidy domain.Satoshi) *big.Rat {
 	if e.Base.Sign() == 0 {
 		// No work to compare with: take the fees and the subsidy of a block.
 		block := e.Subsidies[0].Subsidy
-		if block == 0 {
+		if block == 0 || e.Subsidies[0].Scheme == domain.SchemePPS {
 			return new(big.Rat)
 		}
 		portion := new(big.Rat).Quo(ratOf(subsidy), ratOf(block))
@@ -223,13 +176,16 @@ func lines(r domain.Reconciliation, parts []part) []domain.BridgeLine {
 // finding says what a person should look at first, or nothing. Differences in
 // work below a thousandth are restarts between two polls and the cut of the
 // day.
-func finding(r domain.Reconciliation, e Expectation, stated *facts.Stated) string {
+func finding(f *facts.Facts, a Account, r domain.Reconciliation, e Expectation, stated *facts.Stated) string {
 	parts := stated.Subsidy + stated.Fees - stated.PoolFee + stated.Other
+	if stated.Unsplit {
+		parts = stated.Net
+	}
 	silent := ""
 	if e.Missing > 0 {
 		silent = fmt.Sprintf("in %d intervals no miner reported: the expectation is low", e.Missing)
 	}
-	work := differentWork(r)
+	work := cmp.Or(differentWork(r), e.implausible(r))
 	switch {
 	case !stated.Complete:
 		return "the pool's statement is of a day that was not over"
@@ -241,6 +197,8 @@ func finding(r domain.Reconciliation, e Expectation, stated *facts.Stated) strin
 		return work
 	case r.Received == 0 && r.Stated > 0:
 		return "nothing of what the pool states has arrived"
+	case r.Received < r.Stated:
+		return fmt.Sprintf("%s of what the pool states has not arrived", r.Stated-r.Received)
 	case silent != "":
 		return silent
 	case e.Provisional:
@@ -248,7 +206,7 @@ func finding(r domain.Reconciliation, e Expectation, stated *facts.Stated) strin
 	case stated.Restated:
 		return "the pool restated its statement of this day"
 	}
-	return ""
+	return Compare(f, a.Site, r.Interval).Alarm()
 }
 
 // differentWork says by how much work or fee differ, or nothing.

@@ -17,6 +17,7 @@ import (
 var rewrite = flag.Bool("rewrite", false, "write the answers that are given into the scripts")
 
 func TestDays(t *testing.T)    { logscript.Run(t, "testdata/days.txt", *rewrite, answer) }
+func TestSchemes(t *testing.T) { logscript.Run(t, "testdata/schemes.txt", *rewrite, answer) }
 func TestPayouts(t *testing.T) { logscript.Run(t, "testdata/payouts.txt", *rewrite, answer) }
 
 // answer shows the reconciliations of an interval ("days 2026-10-14..2026-10-16"),
@@ -63,7 +64,7 @@ func account(f *facts.Facts, id domain.SiteID) pools.Account {
 
 // show prints a day with its lines, which sum to expected less received.
 func show(r domain.Reconciliation) string {
-	head := fmt.Sprintf("%s  expected %d, stated %d, received %d, own work %s\n", at(r.Interval.Start), r.Expected, r.Stated, r.Received, r.Shares.Decimal())
+	head := fmt.Sprintf("%s  expected %d, stated %d, received %d, own work %s%s\n", at(r.Interval.Start), r.Expected, r.Stated, r.Received, r.Shares.Decimal(), sigma(r))
 	var rows []string
 	for _, l := range r.Lines {
 		rows = append(rows, fmt.Sprintf("  %s\t%d", l.Cause, l.Satoshi))
@@ -87,6 +88,15 @@ func work(e pools.Expectation) string {
 	foot := fmt.Sprintf("base %s + fees %s - pool fee %s: %d sat; fees of a block %s", digits(e.Base, 4), digits(e.Fees, 4), digits(e.Fee, 4), e.Net(), digits(e.PerBlock, 4))
 	if e.Provisional {
 		foot += ", provisional"
+	}
+	if s := e.Subsidies[0].Scheme; s != domain.SchemeFPPS {
+		foot += ", " + string(s)
+		if e.Variance == nil {
+			foot += ", sigma unknown"
+		} else {
+			low, high := domain.Sigma(e.Variance, 2)
+			foot += fmt.Sprintf(", sigma %s to %s", low.Fixed(2), high.Fixed(2))
+		}
 	}
 	if e.Missing > 0 {
 		foot += fmt.Sprintf(", %d intervals without a report", e.Missing)
@@ -199,4 +209,11 @@ func TestMatchIsAssignWithoutTheRest(t *testing.T) {
 	if got := pools.Match(statements, payouts)[domain.Instant(domain.Day)]; got != 100 {
 		t.Errorf("got %d, want 100", got)
 	}
+}
+
+func sigma(r domain.Reconciliation) string {
+	if r.Sigma == 0 {
+		return ""
+	}
+	return fmt.Sprintf(", sigma %d", r.Sigma)
 }
