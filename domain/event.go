@@ -20,6 +20,7 @@ func (ContractSigned) event()        {}
 func (AllocationDecided) event()     {}
 func (PoolStatementReceived) event() {}
 func (PayoutReceived) event()        {}
+func (PoolPayoutStated) event()      {}
 func (PeriodClosed) event()          {}
 func (InvoiceIssued) event()         {}
 func (PayoutReconciled) event()      {}

@@ -1,5 +1,10 @@
 package domain
 
+import (
+	"fmt"
+	"slices"
+)
+
 // PoolStatementReceived records what a pool says it owes an account for an
 // earning period, in the one normal form that every pool is brought into. A
 // later one for the same account and period is the pool's correction.
@@ -12,15 +17,19 @@ type PoolStatementReceived struct {
 	PoolFee  Satoshi  `json:"pool_fee_satoshi"` // positive: what the pool keeps
 	Other    Satoshi  `json:"other_satoshi"`
 	Net      Satoshi  `json:"net_satoshi"`
-	// Hashrate is the average hashes per second that the pool credits.
+	// Hashrate is the average hashes per second that the pool credits; 0 if it
+	// credits none, or does not say.
 	Hashrate Int128 `json:"hashrate_hashes_per_second"`
 	Complete bool   `json:"complete"` // false: the earning period was not over
 	Origin   Origin `json:"origin"`
 	// Shares is the share difficulty that the pool credits; 0: it does not say.
 	Shares ShareDifficulty `json:"credited_share_difficulty,omitzero"`
-	// Unsplit is true if the pool states its net and what is beside the work
-	// alone: then subsidy, fees and pool fee say nothing.
+	// Unsplit is true if the pool does not tell fees from subsidy: then Subsidy
+	// holds both.
 	Unsplit bool `json:"unsplit,omitempty"`
+	// NetOnly is true if the pool states its net and what is beside the work
+	// alone: then subsidy, fees and pool fee say nothing.
+	NetOnly bool `json:"net_only,omitempty"`
 	// Zone is the zone in whose midnights the pool counts its days; empty: UTC.
 	Zone string `json:"zone,omitempty"`
 }
@@ -34,6 +43,59 @@ type PayoutReceived struct {
 	At          Instant `json:"at"`
 	Amount      Satoshi `json:"amount_satoshi"`
 	Origin      Origin  `json:"origin"`
+}
+
+// PayoutRail is the way that a payout takes.
+type PayoutRail string
+
+// The rails.
+const (
+	RailChain      PayoutRail = "on-chain"   // an output of a transaction
+	RailGeneration PayoutRail = "generation" // an output of a coinbase: spendable after 100 blocks
+	RailLightning  PayoutRail = "lightning"  // has no transaction
+	RailInternal   PayoutRail = "internal"   // a credit in the pool's or an exchange's own books
+)
+
+// PayoutStatus is what a pool says of a payout.
+type PayoutStatus string
+
+// The statuses.
+const (
+	PayoutPending PayoutStatus = "pending"
+	PayoutPaid    PayoutStatus = "paid"
+	PayoutFailed  PayoutStatus = "failed" // the balance has it back
+)
+
+// PoolPayoutStated records what a pool says that it paid out of an account's
+// balance. A later one with the same reference replaces it: payouts change
+// their status, and their transaction when its fee is raised.
+type PoolPayoutStated struct {
+	Pool        PoolID       `json:"pool"`
+	Account     string       `json:"account"`
+	Reference   string       `json:"reference"` // the pool's own name of the payout
+	Rail        PayoutRail   `json:"rail"`
+	Status      PayoutStatus `json:"status"`
+	At          Instant      `json:"at"`
+	Amount      Satoshi      `json:"amount_satoshi"`                // that should arrive
+	NetworkFee  Satoshi      `json:"network_fee_satoshi,omitempty"` // that left the balance beside it
+	Transaction string       `json:"transaction,omitempty"`
+	Address     string       `json:"address,omitempty"`
+	Origin      Origin       `json:"origin"`
+}
+
+// Validate reports the first field that no pool can mean.
+func (p PoolPayoutStated) Validate() error {
+	switch {
+	case p.Reference == "" || len(p.Reference) > 128:
+		return fmt.Errorf("stated payout has a reference of %d characters, want 1 to 128", len(p.Reference))
+	case p.Amount <= 0 || p.NetworkFee < 0:
+		return fmt.Errorf("stated payout %s of %d sat with a fee of %d sat", p.Reference, p.Amount, p.NetworkFee)
+	case !slices.Contains([]PayoutRail{RailChain, RailGeneration, RailLightning, RailInternal}, p.Rail):
+		return fmt.Errorf("stated payout %s takes the rail %q", p.Reference, p.Rail)
+	case !slices.Contains([]PayoutStatus{PayoutPending, PayoutPaid, PayoutFailed}, p.Status):
+		return fmt.Errorf("stated payout %s has the status %q", p.Reference, p.Status)
+	}
+	return nil
 }
 
 // BridgeCause names a line between what was expected and what arrived.

@@ -76,6 +76,8 @@ func about(e domain.Event, one func(about ...any) []identity) (eventlog.Stream, 
 			return "", nil, never, fmt.Errorf("pool statement for %s", e.Interval)
 		}
 		return stream2("pool", fmt.Sprintf("%s.%s", e.Pool, e.Account)), one("statement", e.Pool, e.Account, e.Interval.Start), always, nil
+	case domain.PoolPayoutStated:
+		return stream2("pool", fmt.Sprintf("%s.%s", e.Pool, e.Account)), one("stated payout", e.Pool, e.Account, e.Reference), always, e.Validate()
 	case domain.PayoutReceived:
 		if e.Amount <= 0 {
 			return "", nil, never, fmt.Errorf("payout %s of %d sat", e.Transaction, e.Amount)
@@ -156,6 +158,9 @@ func withOrigin(e domain.Event, o domain.Origin) domain.Event {
 		e.Origin = o
 		return e
 	case domain.PayoutReceived:
+		e.Origin = o
+		return e
+	case domain.PoolPayoutStated:
 		e.Origin = o
 		return e
 	}

@@ -43,6 +43,9 @@ The kinds are:
   allocations     what sacct --parsable2 prints; --account NAME=CUSTOMER,
                   --unbilled NAME, --zone
   payouts         a wallet's export: time,txid,address,amount_btc; --address
+  statements      a pool's: day,net_btc and, where it tells them, subsidy_btc,
+                  fees_btc,pool_fee_btc,other_btc,hashes_per_second,
+                  share_difficulty,account; --columns day=Date,net=Earned, --zone
   contracts       the contracts of a configuration file
 
 Files are text in UTF-8; lines may end as on Windows.
@@ -57,16 +60,16 @@ func importKinds() map[string][]string {
 	prices := []string{"time-column", "price-column", "zone", "step", "allow-gaps", "corrects"}
 	return map[string][]string{
 		"readings": {"corrects"}, "prices": prices, "bitcoin-prices": prices, "difficulty": {},
-		"allocations": {"account", "unbilled", "zone"}, "payouts": {"address"}, "contracts": {},
+		"allocations": {"account", "unbilled", "zone"}, "payouts": {"address"}, "statements": {"columns", "zone"}, "contracts": {},
 	}
 }
 
 // importOptions are the flags of import.
 type importOptions struct {
-	site, timeColumn, priceColumn, zone string
-	step                                domain.Duration
-	corrects, allowGaps                 bool
-	accounts, unbilled, addresses       []string
+	site, timeColumn, priceColumn, zone, columns string
+	step                                         domain.Duration
+	corrects, allowGaps                          bool
+	accounts, unbilled, addresses                []string
 }
 
 func importFile(ctx context.Context, p *program, args []string) error {
@@ -78,6 +81,7 @@ func importFile(ctx context.Context, p *program, args []string) error {
 	p.flags.StringVar(&o.timeColumn, "time-column", "", "`column` of the times of a price file")
 	p.flags.StringVar(&o.priceColumn, "price-column", "", "`column` of the prices")
 	p.flags.StringVar(&o.zone, "zone", "", "time `zone` of times without an offset")
+	p.flags.StringVar(&o.columns, "columns", "", "`names` of the columns of a table of statements, such as day=Date,net=Earned")
 	list := func(name, usage string, to *[]string) {
 		p.flags.Func(name, usage+"; may be repeated", func(v string) error {
 			*to = append(*to, v)
@@ -227,7 +231,7 @@ const dayAhead = 2 * domain.Day
 
 // decode reads the text of the file by its kind.
 func (f importedFile) decode(text []byte) (ingest.Delivery, error) {
-	d := fileDelivery(f.raw, f.corrects, f.engine.now())
+	d := fileDelivery(f.raw, f.corrects, max(f.engine.now(), f.now))
 	zone, err := f.location()
 	if err != nil {
 		return d, err
@@ -250,6 +254,8 @@ func (f importedFile) decode(text []byte) (ingest.Delivery, error) {
 		return f.allocations(d, text, zone)
 	case "payouts":
 		return f.payouts(d, text)
+	case "statements":
+		return f.statements(d, text, zone)
 	}
 	d.Decoder = "configuration/1"
 	config, err := readSite(f.path)
@@ -343,6 +349,22 @@ func (f importedFile) payouts(d ingest.Delivery, text []byte) (ingest.Delivery, 
 	}
 	if err == nil && len(all) == 0 && others > 0 {
 		err = fmt.Errorf("%s: none of its %d lines pays to %s; is --address right?", f.name, others, strings.Join(f.addresses, " or "))
+	}
+	return d, err
+}
+
+// statements reads a table of the pool's statements.
+func (f importedFile) statements(d ingest.Delivery, text []byte, zone *time.Location) (ingest.Delivery, error) {
+	d.Decoder = "statement-csv/1"
+	columns, err := pool.MapStatementColumns(f.columns)
+	if err != nil {
+		return d, usagef("--columns: %v", err)
+	}
+	terms := f.site.Pool
+	of := pool.Stated{Pool: terms.Pool, Account: terms.Account, Subaccount: terms.Account, Zone: zone}
+	all, err := pool.ReadStatements(bytes.NewReader(text), f.name, of, columns, f.now)
+	for _, e := range all {
+		d.Facts = append(d.Facts, e)
 	}
 	return d, err
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -149,6 +150,8 @@ type sourceConfig struct {
 	Subaccount string          `yaml:"subaccount"`
 	Key        string          `yaml:"key"`
 	KeyEnv     string          `yaml:"key_env"`
+	Secret     string          `yaml:"secret"`
+	SecretEnv  string          `yaml:"secret_env"`
 	Days       int             `yaml:"lookback_days"`
 	Library    string          `yaml:"library"`
 	Host       string          `yaml:"host"`
@@ -349,16 +352,16 @@ func (b builder) source(c sourceConfig) (ingest.Source, error) {
 	case "blocks":
 		return chain.NewSource(chain.Config{Name: c.Name, Every: c.Every, URL: c.URL, Client: b.client, Now: b.now, Logger: b.logger})
 	case "foundry":
-		key := c.Key
-		if c.KeyEnv != "" {
-			if key = b.getenv(c.KeyEnv); key == "" {
-				return nil, fmt.Errorf("the environment variable %s is empty; set it to the pool's key", c.KeyEnv)
-			}
+		key, err := b.secret(c.Key, c.KeyEnv)
+		if err != nil {
+			return nil, err
 		}
 		return pool.NewFoundry(pool.FoundryConfig{
-			Name: c.Name, Every: c.Every, URL: c.URL, Subaccount: c.Subaccount, Key: pool.Key(key), Pool: b.config.Site.Pool.ID,
+			Name: c.Name, Every: c.Every, URL: c.URL, Subaccount: c.Subaccount, Key: key, Pool: b.config.Site.Pool.ID,
 			Account: b.config.Site.Pool.Account, Lookback: c.Days, Client: b.client, Now: b.now, Logger: b.logger,
 		})
+	case "f2pool", "braiins", "ocean", "viabtc", "luxor", "antpool", "binance":
+		return b.statements(c)
 	case "wallet-csv":
 		var payees []pool.Payee
 		for _, p := range c.Payees {
@@ -368,7 +371,57 @@ func (b builder) source(c sourceConfig) (ingest.Source, error) {
 	}
 	return nil, fmt.Errorf("type %q is no type of source; did you mean %q?", c.Type, nearest(c.Type, []string{
 		"modbus", "cgminer", "nvml", "interval-file", "sacct", "power-prices", "bitcoin-prices", "blocks", "foundry", "wallet-csv",
+		"f2pool", "braiins", "ocean", "viabtc", "luxor", "antpool", "binance",
 	}))
+}
+
+// secret returns a key that is written in the file, or that a variable of the
+// environment holds.
+func (b builder) secret(written, variable string) (pool.Key, error) {
+	if variable == "" {
+		return pool.Key(written), nil
+	}
+	key := b.getenv(variable)
+	if key == "" {
+		return "", fmt.Errorf("the environment variable %s is empty; set it to the pool's key", variable)
+	}
+	return pool.Key(key), nil
+}
+
+// statements makes the source of statements of a pool.
+func (b builder) statements(c sourceConfig) (ingest.Source, error) {
+	key, err := b.secret(c.Key, c.KeyEnv)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := b.secret(c.Secret, c.SecretEnv)
+	if err != nil {
+		return nil, err
+	}
+	config := pool.StatementsConfig{
+		Name: c.Name, Every: c.Every, Dialect: c.Type, URL: c.URL, Subaccount: c.Subaccount, Key: key, Secret: secret,
+		Pool: b.config.Site.Pool.ID, Account: b.config.Site.Pool.Account, Lookback: c.Days, Wait: pause, Client: b.client, Now: b.now, Logger: b.logger,
+	}
+	if c.Zone != "" {
+		zone, err := time.LoadLocation(c.Zone)
+		if err != nil {
+			return nil, fmt.Errorf("zone %q is not an IANA time zone", c.Zone)
+		}
+		config.Zone = zone
+	}
+	return pool.NewStatements(config)
+}
+
+// pause waits, or returns the error of a context that ends before.
+func pause(ctx context.Context, d domain.Duration) error {
+	t := time.NewTimer(d.Std())
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 func (b builder) meters(c sourceConfig) (ingest.Source, error) {

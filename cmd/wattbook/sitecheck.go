@@ -188,9 +188,6 @@ func (in *inspection) checkRevenueMeter(p place) {
 	}
 }
 
-// poolSchemes are the ways in which a pool may pay that can be reconciled.
-func poolSchemes() []string { return []string{"fpps"} }
-
 func (in *inspection) checkPool(p place) {
 	if !p.given() {
 		return
@@ -198,10 +195,19 @@ func (in *inspection) checkPool(p place) {
 	pool := &in.config.Site.Pool
 	checkName(p.at("id"), "pool", pool.ID)
 	checkName(p.at("account"), "pool account", pool.Account)
-	if !slices.Contains(poolSchemes(), pool.Scheme) {
-		p.at("scheme").failf("%q is no scheme that can be reconciled; write %s", pool.Scheme, strings.Join(poolSchemes(), " or "))
+	if _, err := domain.ParseScheme(pool.Scheme); err != nil || pool.Scheme == "" {
+		var names []string
+		for _, s := range domain.Schemes() {
+			names = append(names, string(s))
+		}
+		p.at("scheme").failf("%q is no scheme that can be reconciled; write %s", pool.Scheme, strings.Join(names, " or "))
 	}
 	checkPortion(p.at("fee_portion"), pool.Fee, "0.02 for a fee of 2 %")
+	if !p.at("scheme").troubled() && !p.at("fee_portion").troubled() {
+		if _, err := in.config.poolTerms(); err != nil {
+			p.failf("%v", err)
+		}
+	}
 }
 
 // device returns the first description of a device.

@@ -16,6 +16,8 @@ import (
 // name, type and every. A type that is not here takes them all.
 func sourceKeys() map[string][]string {
 	prices := []string{"url", "lookback", "lookahead", "price_step", "revised"}
+	statements := []string{"url", "subaccount", "key", "key_env", "zone", "lookback_days"}
+	signed := append(slices.Clone(statements), "secret", "secret_env")
 	return map[string][]string{
 		"modbus":         {"timeout", "meters"},
 		"cgminer":        {"timeout", "miners"},
@@ -27,6 +29,13 @@ func sourceKeys() map[string][]string {
 		"blocks":         {"url"},
 		"foundry":        {"url", "subaccount", "key", "key_env", "lookback_days"},
 		"wallet-csv":     {"url", "lookback", "key", "payees"},
+		"f2pool":         statements,
+		"braiins":        statements,
+		"ocean":          {"url", "subaccount", "lookback_days"},
+		"viabtc":         statements,
+		"luxor":          statements,
+		"antpool":        signed,
+		"binance":        signed,
 	}
 }
 
@@ -91,6 +100,9 @@ func (in *inspection) checkSourceKeys(p place, s *sourceConfig) {
 			at.failf("does nothing for a source of type %s, which takes %s; remove it", s.Type, strings.Join(known, ", "))
 		}
 	}
+	if s.SecretEnv != "" && s.Secret != "" {
+		p.at("secret").failf("is given beside secret_env; remove one of the two")
+	}
 	if s.Zone != "" {
 		checkZone(p.at("zone"), s.Zone)
 	}
@@ -99,7 +111,7 @@ func (in *inspection) checkSourceKeys(p place, s *sourceConfig) {
 			p.at("price_step").failf("%s does not divide a day; write how long a price holds, such as 15m", s.PriceStep)
 		}
 	}
-	if s.Type == "foundry" || s.Type == "wallet-csv" {
+	if slices.Contains(known, "subaccount") || slices.Contains(known, "payees") {
 		if in.config.Site.Pool.ID == "" {
 			p.at("type").failf("%s needs to know the pool; describe it under site.pool", s.Type)
 		}

@@ -118,6 +118,10 @@ func samples() []domain.Event {
 			Other: -3, Net: 35_626_721, Hashrate: integer("601500000000000000"), Complete: true, Origin: origin,
 		},
 		domain.PayoutReceived{Pool: "foundry", Account: "cedarbend", Transaction: "f4184fc5", Address: "bc1qcedar", At: at(6, 0), Amount: 35_626_721, Origin: origin},
+		domain.PoolPayoutStated{
+			Pool: "foundry", Account: "cedarbend", Reference: "8812", Rail: domain.RailChain, Status: domain.PayoutPaid, At: at(6, 0),
+			Amount: 35_626_721, NetworkFee: 141, Transaction: "f4184fc5", Address: "bc1qcedar", Origin: origin,
+		},
 		domain.PeriodClosed{
 			Site: "cedar-bend", Period: domain.Period{Year: 2026, Month: 10}, Interval: month, AsOf: 200_000, Metered: 98_000, Estimated: 32, Missing: 1,
 			Balance: domain.DigestOf([]byte("b")), Usage: domain.DigestOf([]byte("u")), Margin: domain.DigestOf([]byte("m")),

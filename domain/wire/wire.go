@@ -38,6 +38,7 @@ const (
 	AllocationDecided     = "allocation.decided/1"
 	PoolStatementReceived = "pool-statement.received/1"
 	PayoutReceived        = "payout.received/1"
+	PoolPayoutStated      = "pool-payout.stated/1"
 	PeriodClosed          = "period.closed/1"
 	InvoiceIssued         = "invoice.issued/1"
 	PayoutReconciled      = "payout.reconciled/1"
@@ -83,6 +84,8 @@ func Encode(e domain.Event) (name string, payload []byte, err error) {
 		name = PoolStatementReceived
 	case domain.PayoutReceived:
 		name = PayoutReceived
+	case domain.PoolPayoutStated:
+		name = PoolPayoutStated
 	case domain.PeriodClosed:
 		name = PeriodClosed
 	case domain.InvoiceIssued:
@@ -133,6 +136,8 @@ func Decode(name string, payload []byte) (domain.Event, error) {
 		return decodeJSON[domain.PoolStatementReceived](name, payload)
 	case PayoutReceived:
 		return decodeJSON[domain.PayoutReceived](name, payload)
+	case PoolPayoutStated:
+		return decodeJSON[domain.PoolPayoutStated](name, payload)
 	case PeriodClosed:
 		return decodeJSON[domain.PeriodClosed](name, payload)
 	case InvoiceIssued:

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 )
 
 // maxBody bounds a reply in bytes: far above any honest one.
@@ -46,7 +47,21 @@ func loopback(host string) bool {
 type client struct {
 	http   *http.Client
 	header string // that carries the key
-	key    Key
+	key    sealed
+	secret sealed // signs requests and is never sent
+}
+
+// sealed hands a key out. Unlike a key in a field it does not show where a
+// struct around it is printed, of whose fields fmt cannot ask how.
+type sealed func() Key
+
+func seal(k Key) sealed { return func() Key { return k } }
+
+func (s sealed) open() Key {
+	if s == nil {
+		return ""
+	}
+	return s()
 }
 
 // newClient returns a client like c that follows no redirect: the next host
@@ -54,18 +69,29 @@ type client struct {
 func newClient(c *http.Client, header string, key Key) client {
 	own := *c
 	own.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return client{&own, header, key}
+	return client{http: &own, header: header, key: seal(key)}
 }
 
 // get returns the body of a successful reply as it was received. Its errors
 // name the host and the path alone, since a query may hold a secret.
 func (c client) get(ctx context.Context, address string) ([]byte, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
+	return c.do(ctx, http.MethodGet, address, "", nil)
+}
+
+// do is get with a method, and with a body of a content type unless it is nil.
+func (c client) do(ctx context.Context, method, address, kind string, content []byte) ([]byte, error) {
+	verb := strings.ToLower(method)
+	req, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(content))
 	if err != nil {
 		return nil, errors.New("the url does not parse")
 	}
-	if c.key != "" {
-		req.Header.Set(c.header, string(c.key))
+	if content == nil {
+		req.Body, req.ContentLength = http.NoBody, 0
+	} else {
+		req.Header.Set("Content-Type", kind)
+	}
+	if key := c.key.open(); key != "" && c.header != "" {
+		req.Header.Set(c.header, string(key))
 	}
 	place := req.URL.Scheme + "://" + req.URL.Host + req.URL.EscapedPath()
 	resp, err := c.http.Do(req)
@@ -74,7 +100,7 @@ func (c client) get(ctx context.Context, address string) ([]byte, error) {
 		if errors.As(err, &whole) {
 			err = whole.Err
 		}
-		return nil, fmt.Errorf("get %s: %w", place, err)
+		return nil, fmt.Errorf("%s %s: %w", verb, place, err)
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
@@ -82,20 +108,27 @@ func (c client) get(ctx context.Context, address string) ([]byte, error) {
 		if after := resp.Header.Get("Retry-After"); after != "" && !c.leaks([]byte(after)) {
 			wait = fmt.Sprintf(", retry after %.40q", after)
 		}
-		return nil, fmt.Errorf("get %s: status %d %s%s", place, resp.StatusCode, http.StatusText(resp.StatusCode), wait)
+		return nil, fmt.Errorf("%s %s: status %d %s%s", verb, place, resp.StatusCode, http.StatusText(resp.StatusCode), wait)
 	}
 	body, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
 	switch {
 	case err != nil:
-		return nil, fmt.Errorf("get %s: read the reply: %w", place, err)
+		return nil, fmt.Errorf("%s %s: read the reply: %w", verb, place, err)
 	case len(body) > maxBody:
-		return nil, fmt.Errorf("get %s: reply has more than %d bytes", place, maxBody)
+		return nil, fmt.Errorf("%s %s: reply has more than %d bytes", verb, place, maxBody)
 	case c.leaks(body):
 		// Evidence is shown to auditors, so no reply with the key may become any.
-		return nil, fmt.Errorf("get %s: reply repeats the key; it is not kept", place)
+		return nil, fmt.Errorf("%s %s: reply repeats the key; it is not kept", verb, place)
 	}
 	return body, nil
 }
 
-// leaks reports whether the bytes hold the key.
-func (c client) leaks(b []byte) bool { return c.key != "" && bytes.Contains(b, []byte(c.key)) }
+// leaks reports whether the bytes hold the key or the secret.
+func (c client) leaks(b []byte) bool {
+	for _, k := range []Key{c.key.open(), c.secret.open()} {
+		if k != "" && bytes.Contains(b, []byte(k)) {
+			return true
+		}
+	}
+	return false
+}

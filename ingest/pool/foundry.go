@@ -168,22 +168,36 @@ func DecodeFoundry(raw []byte, pool domain.PoolID, account string, observed doma
 		s.Pool, s.Account = pool, account
 		statements = append(statements, s)
 	}
+	facts, err := settled(statements, observed)
+	if err != nil {
+		return nil, []ingest.Rejection{{Reason: err.Error()}}
+	}
+	return facts, rejected
+}
+
+// settled puts statements in order and says which are complete: those of a
+// day that was over when it was observed, if either another day follows it in
+// the reply or a whole day has passed since. It is an error if two overlap.
+func settled(statements []domain.PoolStatementReceived, observed domain.Instant) (ingest.Facts, error) {
 	slices.SortStableFunc(statements, func(a, b domain.PoolStatementReceived) int {
 		return cmp.Compare(a.Interval.Start, b.Interval.Start)
 	})
 	facts := make(ingest.Facts, 0, len(statements))
 	for i, s := range statements {
-		if i > 0 && s.Interval == statements[i-1].Interval {
-			return nil, []ingest.Rejection{{Reason: fmt.Sprintf("reply has the day %s twice", s.Interval)}}
+		if i > 0 && s.Interval.Start < statements[i-1].Interval.End {
+			if s.Interval == statements[i-1].Interval {
+				return nil, fmt.Errorf("reply has the day %s twice", s.Interval)
+			}
+			return nil, fmt.Errorf("reply has %s and %s, which overlap", statements[i-1].Interval, s.Interval)
 		}
-		settled := s.Interval.End
+		end := s.Interval.End
 		if i == len(statements)-1 {
-			settled = settled.Add(domain.Day)
+			end = end.Add(domain.Day)
 		}
-		s.Complete = s.Complete && settled <= observed
+		s.Complete = s.Complete && end <= observed
 		facts = append(facts, s)
 	}
-	return facts, rejected
+	return facts, nil
 }
 
 func parseEarnings(raw []byte) ([]earnings, error) {

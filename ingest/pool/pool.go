@@ -1,8 +1,10 @@
 // Package pool reads what mining pools say that they owe.
 //
 // A [Foundry] source brings the daily earnings of a pool account into the one
-// normal form of a statement, and a [Wallet] source the payouts that arrived
-// on the addresses of accounts; [ReadPayouts] reads them from a file.
+// normal form of a statement, a [Statements] source those of seven other pools,
+// with the payouts that these tell, and [ReadStatements] those of a table. A
+// [Wallet] source brings the payouts that arrived on the addresses of accounts;
+// [ReadPayouts] reads them from a file.
 //
 // No answer is no statement. A pool that is out of reach, refuses, or answers
 // with something else, is unknown for that poll and never zero.

@@ -38,6 +38,7 @@ type Facts struct {
 	contracts  map[domain.ContractID][]domain.ContractSigned // by version
 	statements map[day]Stated
 	payouts    []domain.PayoutReceived // in the order of the log
+	paidOut    paidOut
 	decisions  map[domain.SiteID][]domain.AllocationDecided
 	periods    []domain.PeriodClosed
 	invoices   []domain.InvoiceIssued
@@ -179,6 +180,8 @@ func (f *Facts) learn(rec domain.Recorded) {
 		f.state(e, rec.Position)
 	case domain.PayoutReceived:
 		f.payouts = append(f.payouts, e)
+	case domain.PoolPayoutStated:
+		f.paidOut.apply(e)
 	}
 }
 

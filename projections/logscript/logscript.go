@@ -32,7 +32,7 @@
 //	start job-1 aurora 4 17:00                GPUs of a customer
 //	end job-1 19:02
 //	statement foundry/cedarbend 2026-10-14 subsidy=1000 fees=20 fee=20 other=0 net=1000 partial
-//	statement foundry/cedarbend 2026-10-14 net=1000 shares=0.024 unsplit
+//	statement foundry/cedarbend 2026-10-14 net=1000 shares=0.024 net-only
 //	payout foundry/cedarbend 2026-10-15T06:00 35626721
 //	decide 17:35..17:40                       the allocation, from what is known
 //

@@ -77,8 +77,8 @@ func Draw(f *facts.Facts, a Account, iv domain.Interval) (all []domain.Reconcili
 // Under a scheme that pays by the blocks that the pool finds, what is stated
 // says nothing of the work: where the statement tells the difficulty that it
 // credits, work is not credited in that proportion, and the rest of the first
-// two lines is luck. A statement that tells its net alone is taken to keep the
-// agreed fee.
+// two lines is luck. A statement that does not tell fees from subsidy has no fee
+// window, and one that tells its net alone is taken to keep the agreed fee.
 //
 // Rounding takes what the rounding of these lines leaves, so that the
 // lines sum to expected − received exactly. A statement whose parts do not sum
@@ -114,9 +114,13 @@ func (e Expectation) work(s *facts.Stated) []part {
 	window.Mul(window, keep)
 	fee := new(big.Rat).Mul(agreed, ratOf(s.Subsidy+s.Fees))
 	fee.Sub(ratOf(s.PoolFee), fee)
-	if s.Unsplit {
+	switch {
+	case s.NetOnly:
 		uncredited.Sub(e.exact(), ratOf(s.Net-s.Other))
 		window, fee = new(big.Rat), new(big.Rat)
+	case s.Unsplit:
+		uncredited.Add(e.Base, e.Fees).Sub(uncredited, ratOf(s.Subsidy)).Mul(uncredited, keep)
+		window = new(big.Rat)
 	}
 	switch {
 	case e.lucky(e.Base):
@@ -178,7 +182,7 @@ func lines(r domain.Reconciliation, parts []part) []domain.BridgeLine {
 // day.
 func finding(f *facts.Facts, a Account, r domain.Reconciliation, e Expectation, stated *facts.Stated) string {
 	parts := stated.Subsidy + stated.Fees - stated.PoolFee + stated.Other
-	if stated.Unsplit {
+	if stated.NetOnly {
 		parts = stated.Net
 	}
 	silent := ""
