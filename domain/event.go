@@ -21,6 +21,8 @@ func (AllocationDecided) event()     {}
 func (PoolStatementReceived) event() {}
 func (PayoutReceived) event()        {}
 func (PoolPayoutStated) event()      {}
+func (PayoutReversed) event()        {}
+func (DifferenceMarked) event()      {}
 func (PeriodClosed) event()          {}
 func (InvoiceIssued) event()         {}
 func (PayoutReconciled) event()      {}

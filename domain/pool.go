@@ -43,6 +43,32 @@ type PayoutReceived struct {
 	At          Instant `json:"at"`
 	Amount      Satoshi `json:"amount_satoshi"`
 	Origin      Origin  `json:"origin"`
+	// Block is the id of the block that confirms the transaction, and Height
+	// its height, where the chain was read; a later one takes its place, since
+	// blocks are undone.
+	Block  string `json:"block,omitempty"`
+	Height int64  `json:"height,omitempty"`
+	// Generation is true for an output of a coinbase, which can be spent after
+	// [CoinbaseMaturity] blocks.
+	Generation bool `json:"generation,omitempty"`
+}
+
+// CoinbaseMaturity is how many blocks must lie on top of a coinbase before its
+// outputs can be spent.
+const CoinbaseMaturity = 100
+
+// PayoutReversed records that bitcoin which had arrived did not: the block that
+// confirmed the transaction was undone, and the transaction is in no other, or
+// was replaced by one that pays a higher fee. It compensates [PayoutReceived].
+type PayoutReversed struct {
+	Pool        PoolID  `json:"pool"`
+	Account     string  `json:"account"`
+	Transaction string  `json:"transaction"`
+	Address     string  `json:"address"`
+	Amount      Satoshi `json:"amount_satoshi"`
+	Block       string  `json:"block"` // that confirmed it
+	Reason      string  `json:"reason"`
+	Origin      Origin  `json:"origin"`
 }
 
 // PayoutRail is the way that a payout takes.
@@ -110,9 +136,23 @@ const (
 	CauseOther      BridgeCause = "bonus-or-other"          // credits and debits beside the work
 	CauseUnstated   BridgeCause = "no-statement"            // nothing is known of what the pool says
 	CauseUnpaid     BridgeCause = "stated-but-not-received" // unpaid balance
+	CauseBalance    BridgeCause = "unpaid-balance"          // stated, and not paid out yet
+	CauseNetworkFee BridgeCause = "network-fee"             // kept of the balance for the transaction
+	CauseOffChain   BridgeCause = "paid-off-chain"          // credited by Lightning or in a book: no transaction shows it
+	CauseTransit    BridgeCause = "paid-not-arrived"        // the pool says that it paid; the chain does not
 	CauseLuck       BridgeCause = "luck"                    // blocks that the pool found: mean against what they paid
 	CauseRounding   BridgeCause = "rounding"                // the pool's arithmetic, below one satoshi per part
 )
+
+// Explained reports whether a line of this cause explains itself: what is on
+// the others is unexplained until a person says what became of it.
+func (c BridgeCause) Explained() bool {
+	switch c {
+	case CauseUncredited, CausePoolFee, CauseUnstated, CauseUnpaid, CauseTransit:
+		return false
+	}
+	return true
+}
 
 // BridgeLine is one named part of the difference.
 type BridgeLine struct {
@@ -144,4 +184,45 @@ type PayoutReconciled struct {
 	Site SiteID   `json:"site"`
 	AsOf Position `json:"as_of"`
 	Reconciliation
+}
+
+// Unexplained returns the sum of the lines that do not explain themselves.
+func (r Reconciliation) Unexplained() (sum Satoshi) {
+	for _, l := range r.Lines {
+		if !l.Cause.Explained() {
+			sum += l.Satoshi
+		}
+	}
+	return sum
+}
+
+// DifferenceStatus says what people have done about an unexplained difference.
+type DifferenceStatus string
+
+// The statuses. A difference that nobody has marked is open.
+const (
+	DifferenceOpen       DifferenceStatus = "open"
+	DifferenceDisputed   DifferenceStatus = "disputed"    // claimed from the pool
+	DifferenceAccepted   DifferenceStatus = "accepted"    // the pool is right
+	DifferenceWrittenOff DifferenceStatus = "written-off" // not worth more work
+)
+
+// DifferenceStatuses returns the statuses that there are.
+func DifferenceStatuses() []DifferenceStatus {
+	return []DifferenceStatus{DifferenceOpen, DifferenceDisputed, DifferenceAccepted, DifferenceWrittenOff}
+}
+
+// DifferenceMarked records what a person decided about the unexplained
+// difference of an account's earning day. The last one for a day counts, and
+// only while the difference is what it was: one that has changed is open again.
+type DifferenceMarked struct {
+	Site        SiteID           `json:"site"`
+	AsOf        Position         `json:"as_of"`
+	Pool        PoolID           `json:"pool"`
+	Account     string           `json:"account"`
+	Interval    Interval         `json:"interval"`
+	Unexplained Satoshi          `json:"unexplained_satoshi"`
+	Status      DifferenceStatus `json:"status"`
+	By          string           `json:"by"`
+	Note        string           `json:"note,omitempty"`
 }

@@ -24,6 +24,10 @@ const (
 	always                    // a later value replaces the earlier one by its nature
 )
 
+// ahead is how far the time of a payout or a statement may lie beyond when its
+// source had it: as far as the network lets a block's time be.
+const ahead = 2 * domain.Hour
+
 // describe returns the stream that a fact belongs to, what it is about and
 // how it may be restated. A price series is about each of its intervals.
 func describe(e domain.Event) (stream eventlog.Stream, ids []identity, how restated, err error) {
@@ -72,17 +76,32 @@ func about(e domain.Event, one func(about ...any) []identity) (eventlog.Stream, 
 	case domain.GPUAllocationEnded:
 		return stream2("gpu_allocation", e.Site), one("allocation", e.Site, e.Allocation, "end"), never, nil
 	case domain.PoolStatementReceived:
-		if !e.Interval.Valid() {
+		switch {
+		case !e.Interval.Valid():
 			return "", nil, never, fmt.Errorf("pool statement for %s", e.Interval)
+		case e.Origin.Observed > 0 && e.Interval.Start > e.Origin.Observed.Add(ahead):
+			return "", nil, never, fmt.Errorf("pool statement for %s, which is still to come", e.Interval)
 		}
 		return stream2("pool", fmt.Sprintf("%s.%s", e.Pool, e.Account)), one("statement", e.Pool, e.Account, e.Interval.Start), always, nil
 	case domain.PoolPayoutStated:
 		return stream2("pool", fmt.Sprintf("%s.%s", e.Pool, e.Account)), one("stated payout", e.Pool, e.Account, e.Reference), always, e.Validate()
 	case domain.PayoutReceived:
-		if e.Amount <= 0 {
+		switch {
+		case e.Amount <= 0:
 			return "", nil, never, fmt.Errorf("payout %s of %d sat", e.Transaction, e.Amount)
+		case e.Origin.Observed > 0 && e.At > e.Origin.Observed.Add(ahead):
+			return "", nil, never, fmt.Errorf("payout %s of %s is still to come", e.Transaction, e.At)
 		}
-		return stream2("pool", fmt.Sprintf("%s.%s", e.Pool, e.Account)), one("payout", e.Transaction, e.Address), never, nil
+		how := never
+		if e.Block != "" { // blocks are undone
+			how = always
+		}
+		return stream2("pool", fmt.Sprintf("%s.%s", e.Pool, e.Account)), one("payout", e.Transaction, e.Address), how, nil
+	case domain.PayoutReversed:
+		if e.Amount <= 0 || e.Block == "" {
+			return "", nil, never, fmt.Errorf("reversal of payout %s of %d sat in block %q", e.Transaction, e.Amount, e.Block)
+		}
+		return stream2("pool", fmt.Sprintf("%s.%s", e.Pool, e.Account)), one("payout", e.Transaction, e.Address), always, nil
 	}
 	return "", nil, never, fmt.Errorf("%T is not a fact that a source may bring", e)
 }
@@ -161,6 +180,9 @@ func withOrigin(e domain.Event, o domain.Origin) domain.Event {
 		e.Origin = o
 		return e
 	case domain.PoolPayoutStated:
+		e.Origin = o
+		return e
+	case domain.PayoutReversed:
 		e.Origin = o
 		return e
 	}

@@ -399,7 +399,7 @@ func (s *Settler) reconcile(a pools.Account, iv domain.Interval) (all []domain.P
 // Same reports whether two reconciliations say the same.
 func Same(a, b domain.Reconciliation) bool {
 	return a.Shares == b.Shares && a.Expected == b.Expected && a.Stated == b.Stated && a.Received == b.Received &&
-		a.Finding == b.Finding && slices.Equal(a.Lines, b.Lines)
+		a.Sigma == b.Sigma && a.Finding == b.Finding && slices.Equal(a.Lines, b.Lines)
 }
 
 // append records one event under an id made of what it is about, and folds it.

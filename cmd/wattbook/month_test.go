@@ -304,7 +304,8 @@ func (m month) pool(t *testing.T) {
 	rows := m.ask(t, `
 SELECT count(*), count(*) FILTER (difference_satoshi = expected_satoshi - received_satoshi
   AND difference_satoshi = work_not_credited_bridge_satoshi + fee_window_bridge_satoshi + pool_fee_bridge_satoshi + bonus_or_other_bridge_satoshi
-    + no_statement_bridge_satoshi + not_received_bridge_satoshi + luck_bridge_satoshi + rounding_bridge_satoshi)
+    + no_statement_bridge_satoshi + not_received_bridge_satoshi + unpaid_balance_bridge_satoshi + network_fee_bridge_satoshi
+    + paid_off_chain_bridge_satoshi + paid_not_arrived_bridge_satoshi + luck_bridge_satoshi + rounding_bridge_satoshi)
 FROM pool_days WHERE start_utc < '2026-11-01'`)
 	if rows[0] != "31|31" {
 		t.Errorf("days, and days whose difference is named in full: %s", rows[0])

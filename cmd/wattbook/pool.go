@@ -15,38 +15,89 @@ import (
 
 func poolVerb() verb {
 	return verb{
-		name: "pool", args: "reconcile (--period YYYY-MM | --from DATE --to DATE) [--site SITE]",
+		name: "pool", args: "(reconcile (--period YYYY-MM | --from DATE --to DATE) | explain --day DATE | dispute --day DATE [--status STATUS] --by NAME [--note TEXT] [-o FILE]) [--site SITE]",
 		summary: "compare own work with the pool's statements and with what arrived",
 		help: `
-For each UTC day: what the accepted work should have earned, epoch by epoch;
-what the pool says that it owes; what arrived; and the difference, every satoshi
-of it on a named line. Days that say something new are recorded. The exit code
-is 1 if a day needs a person's attention.
+reconcile  For each of the pool's days: what the accepted work should have earned,
+           epoch by epoch; what the pool says that it owes; what arrived; and the
+           difference, every satoshi of it on a named line. Days that say
+           something new are recorded. What no line explains is unexplained: it
+           has an age and a status. The exit code is 1 if a day has a finding
+           that nobody has accepted or written off.
+explain    One day in full: work by shares and by hashes, terms, statement,
+           payouts, lines.
+dispute    Records what a person decides about the unexplained difference of a
+           day (--status open, disputed, accepted or written-off; disputed if it
+           is not given) and, for a dispute, prints a claim to send to the pool.
+           -o writes a proof of it, which the pool checks offline with
+           wattbook prove --check FILE --key KEY.
 
 Example: wattbook pool reconcile --period 2026-10`,
-		run: poolReconcile,
+		run: runPool,
 	}
 }
 
-func poolReconcile(ctx context.Context, p *program, args []string) error {
-	var period, from, to, site string
-	p.flags.StringVar(&period, "period", "", "`month`, such as 2026-10")
-	p.flags.StringVar(&from, "from", "", "first `day`, such as 2026-10-05")
-	p.flags.StringVar(&to, "to", "", "last `day`")
-	p.flags.StringVar(&site, "site", "", "`site`; needed if the log holds several")
+// poolFlags are what the verb is told.
+type poolFlags struct {
+	period, from, to, site, day string
+	status, by, note, out       string
+}
+
+func runPool(ctx context.Context, p *program, args []string) error {
+	var o poolFlags
+	p.flags.StringVar(&o.period, "period", "", "`month`, such as 2026-10")
+	p.flags.StringVar(&o.from, "from", "", "first `day`, such as 2026-10-05")
+	p.flags.StringVar(&o.to, "to", "", "last `day`")
+	p.flags.StringVar(&o.day, "day", "", "`day` to explain or to dispute: the UTC day in which it begins")
+	p.flags.StringVar(&o.status, "status", string(domain.DifferenceDisputed), "`status` of the difference")
+	p.flags.StringVar(&o.by, "by", "", "`name` of who decides it")
+	p.flags.StringVar(&o.note, "note", "", "`text` to keep with it")
+	p.flags.StringVar(&o.out, "o", "", "`file` to write the proof of a claim to")
+	p.flags.StringVar(&o.site, "site", "", "`site`; needed if the log holds several")
 	rest, err := p.parse(args, 1, 1)
 	if err != nil {
 		return err
 	}
-	if rest[0] != "reconcile" {
-		return usagef("want reconcile, got %q", rest[0])
+	switch rest[0] {
+	case "reconcile":
+		return poolReconcile(ctx, p, o)
+	case "explain", "dispute":
+		day, err := oneDay(o.day)
+		if err != nil {
+			return err
+		}
+		if rest[0] == "explain" {
+			return poolExplain(ctx, p, o, day)
+		}
+		return poolDispute(ctx, p, o, day)
 	}
-	iv, err := dayRange(period, from, to)
+	return usagef("want reconcile, explain or dispute, got %q", rest[0])
+}
+
+func oneDay(text string) (domain.Instant, error) {
+	if text == "" {
+		return 0, usagef("--day is missing: name the day, such as 2026-10-05")
+	}
+	t, err := time.Parse(time.DateOnly, text)
+	if err != nil {
+		return 0, usagef("--day: %q is not a day such as 2026-10-05", text)
+	}
+	return domain.At(t), nil
+}
+
+// reconciledDay is a day as it is printed.
+type reconciledDay struct {
+	domain.PayoutReconciled
+	settlement.Difference
+}
+
+func poolReconcile(ctx context.Context, p *program, o poolFlags) error {
+	iv, err := dayRange(o.period, o.from, o.to)
 	if err != nil {
 		return err
 	}
 	return p.withBook(ctx, func(b *book) error {
-		reg, err := b.siteNamed(site)
+		reg, err := b.siteNamed(o.site)
 		if err != nil {
 			return err
 		}
@@ -54,7 +105,11 @@ func poolReconcile(ctx context.Context, p *program, args []string) error {
 			return err
 		}
 		s := &settlement.Settler{Log: b.log, Facts: b.facts, Now: b.now}
-		days, err := s.Reconcile(ctx, pools.Account{Site: reg.Site, Terms: reg.Pool}, iv)
+		drawn, err := s.Reconcile(ctx, pools.Account{Site: reg.Site, Terms: reg.Pool}, iv)
+		days := make([]reconciledDay, len(drawn))
+		for i, d := range drawn {
+			days[i] = reconciledDay{d, settlement.Standing(b.facts, d.Reconciliation, b.now())}
+		}
 		if len(days) > 0 && p.common.json {
 			err = errors.Join(p.printJSON(days), err)
 		} else if len(days) > 0 {
@@ -88,9 +143,12 @@ func (b *book) reconcilable(site domain.SiteRegistered, iv domain.Interval) erro
 		terms.Pool, terms.Account, iv.Start.Time().Format(time.DateOnly), iv.End.Add(-domain.Day).Time().Format(time.DateOnly), site.Site, table.End())
 }
 
-// found is an error if a day needs a person's attention.
-func found(days []domain.PayoutReconciled) error {
-	if slices.ContainsFunc(days, func(d domain.PayoutReconciled) bool { return d.Finding != "" }) {
+// found is an error if a day needs a person's attention: it has a finding that
+// nobody has accepted or written off.
+func found(days []reconciledDay) error {
+	if slices.ContainsFunc(days, func(d reconciledDay) bool {
+		return d.Finding != "" && d.Status != domain.DifferenceAccepted && d.Status != domain.DifferenceWrittenOff
+	}) {
 		return errFinding
 	}
 	return nil
@@ -140,21 +198,58 @@ func dayRange(period, from, to string) (domain.Interval, error) {
 }
 
 // printDays writes the reconciliation day by day.
-func printDays(p *program, terms domain.PoolTerms, days []domain.PayoutReconciled) {
-	fmt.Fprintf(p.stdout, "%s, account %s, by UTC day, in satoshi\n\n", terms.Pool, terms.Account)
+func printDays(p *program, terms domain.PoolTerms, days []reconciledDay) {
+	fmt.Fprintf(p.stdout, "%s, account %s, by the pool's day, in satoshi\n\n", terms.Pool, terms.Account)
 	fmt.Fprintf(p.stdout, "%-10s %14s %14s %14s %12s  %s\n", "day", "expected", "stated", "received", "difference", "of which")
 	var expected, stated, received domain.Satoshi
 	for _, d := range days {
-		var parts []string
-		for _, l := range d.Lines {
-			parts = append(parts, fmt.Sprintf("%s %s", strings.ReplaceAll(string(l.Cause), "-", " "), thousands(int64(l.Satoshi))))
-		}
 		fmt.Fprintf(p.stdout, "%-10s %14s %14s %14s %12s  %s\n", d.Interval.Start.Time().Format(time.DateOnly),
-			thousands(int64(d.Expected)), thousands(int64(d.Stated)), thousands(int64(d.Received)), thousands(int64(d.Expected-d.Received)), strings.Join(parts, ", "))
+			thousands(int64(d.Expected)), thousands(int64(d.Stated)), thousands(int64(d.Received)), thousands(int64(d.Expected-d.Received)), bridgeLines(d.Lines))
 		if d.Finding != "" {
-			fmt.Fprintf(p.stdout, "%-10s ! %s\n", "", d.Finding)
+			fmt.Fprintf(p.stdout, "%-10s ! %s%s\n", "", d.Finding, standing(d.Difference))
 		}
 		expected, stated, received = expected+d.Expected, stated+d.Stated, received+d.Received
 	}
 	fmt.Fprintf(p.stdout, "\n%-10s %14s %14s %14s %12s\n", counted(len(days), "day"), thousands(int64(expected)), thousands(int64(stated)), thousands(int64(received)), thousands(int64(expected-received)))
+	printUnexplained(p, days)
+}
+
+// bridgeLines names the lines of a difference.
+func bridgeLines(lines []domain.BridgeLine) string {
+	var parts []string
+	for _, l := range lines {
+		parts = append(parts, fmt.Sprintf("%s %s", strings.ReplaceAll(string(l.Cause), "-", " "), thousands(int64(l.Satoshi))))
+	}
+	return strings.Join(parts, ", ")
+}
+
+// standing says what became of a difference, or nothing while nobody has
+// marked it.
+func standing(d settlement.Difference) string {
+	if d.Status == "" || d.Status == domain.DifferenceOpen && d.By == "" {
+		return ""
+	}
+	text := fmt.Sprintf(" [%s by %s", d.Status, d.By)
+	if d.Note != "" {
+		text += ": " + d.Note
+	}
+	return text + "]"
+}
+
+// printUnexplained sums what no line explains, by its status.
+func printUnexplained(p *program, days []reconciledDay) {
+	for _, status := range domain.DifferenceStatuses() {
+		var sum domain.Satoshi
+		n, oldest := 0, int64(0)
+		for _, d := range days {
+			if d.Status == status {
+				sum += d.Unexplained
+				oldest = max(oldest, d.Days)
+				n++
+			}
+		}
+		if n > 0 {
+			fmt.Fprintf(p.stdout, "unexplained, %s: %s sat of %s, the oldest %s old\n", strings.ReplaceAll(string(status), "-", " "), thousands(int64(sum)), counted(n, "day"), counted(int(oldest), "day"))
+		}
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"iter"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -171,6 +172,9 @@ func (p *program) checkProof(path, key string) error {
 	b, err := proof.ReadBundle(bytes.NewReader(raw), log)
 	if err != nil {
 		return p.unproven(err)
+	}
+	if !slices.ContainsFunc(b.Records, func(r eventlog.Record) bool { return r.Type == wire.InvoiceIssued }) {
+		return p.checkClaim(b)
 	}
 	again, err := audit.Recompute(b.Records)
 	if err != nil {

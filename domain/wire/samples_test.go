@@ -122,6 +122,14 @@ func samples() []domain.Event {
 			Pool: "foundry", Account: "cedarbend", Reference: "8812", Rail: domain.RailChain, Status: domain.PayoutPaid, At: at(6, 0),
 			Amount: 35_626_721, NetworkFee: 141, Transaction: "f4184fc5", Address: "bc1qcedar", Origin: origin,
 		},
+		domain.PayoutReversed{
+			Pool: "foundry", Account: "cedarbend", Transaction: "f4184fc5", Address: "bc1qcedar", Amount: 35_626_721, Block: "0000000000000001",
+			Reason: "the block was undone", Origin: origin,
+		},
+		domain.DifferenceMarked{
+			Site: "cedar-bend", AsOf: 200_002, Pool: "foundry", Account: "cedarbend", Interval: between(0, 0, 23, 59), Unexplained: 73_280,
+			Status: domain.DifferenceDisputed, By: "ana", Note: "ticket 4711",
+		},
 		domain.PeriodClosed{
 			Site: "cedar-bend", Period: domain.Period{Year: 2026, Month: 10}, Interval: month, AsOf: 200_000, Metered: 98_000, Estimated: 32, Missing: 1,
 			Balance: domain.DigestOf([]byte("b")), Usage: domain.DigestOf([]byte("u")), Margin: domain.DigestOf([]byte("m")),

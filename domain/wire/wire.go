@@ -39,6 +39,8 @@ const (
 	PoolStatementReceived = "pool-statement.received/1"
 	PayoutReceived        = "payout.received/1"
 	PoolPayoutStated      = "pool-payout.stated/1"
+	PayoutReversed        = "payout.reversed/1"
+	DifferenceMarked      = "pool-difference.marked/1"
 	PeriodClosed          = "period.closed/1"
 	InvoiceIssued         = "invoice.issued/1"
 	PayoutReconciled      = "payout.reconciled/1"
@@ -86,6 +88,10 @@ func Encode(e domain.Event) (name string, payload []byte, err error) {
 		name = PayoutReceived
 	case domain.PoolPayoutStated:
 		name = PoolPayoutStated
+	case domain.PayoutReversed:
+		name = PayoutReversed
+	case domain.DifferenceMarked:
+		name = DifferenceMarked
 	case domain.PeriodClosed:
 		name = PeriodClosed
 	case domain.InvoiceIssued:
@@ -138,6 +144,10 @@ func Decode(name string, payload []byte) (domain.Event, error) {
 		return decodeJSON[domain.PayoutReceived](name, payload)
 	case PoolPayoutStated:
 		return decodeJSON[domain.PoolPayoutStated](name, payload)
+	case PayoutReversed:
+		return decodeJSON[domain.PayoutReversed](name, payload)
+	case DifferenceMarked:
+		return decodeJSON[domain.DifferenceMarked](name, payload)
 	case PeriodClosed:
 		return decodeJSON[domain.PeriodClosed](name, payload)
 	case InvoiceIssued:

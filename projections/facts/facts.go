@@ -179,9 +179,13 @@ func (f *Facts) learn(rec domain.Recorded) {
 	case domain.PoolStatementReceived:
 		f.state(e, rec.Position)
 	case domain.PayoutReceived:
-		f.payouts = append(f.payouts, e)
+		f.payouts = f.paidOut.receive(f.payouts, e)
+	case domain.PayoutReversed:
+		f.payouts = f.paidOut.reverse(f.payouts, e)
 	case domain.PoolPayoutStated:
 		f.paidOut.apply(e)
+	case domain.DifferenceMarked:
+		f.paidOut.mark(e)
 	}
 }
 

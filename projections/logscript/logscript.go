@@ -9,7 +9,7 @@
 //	site cedar-bend step=5m zone=America/Chicago currency=USD node=hb_south
 //	     revenue=revenue loss=0.012 pool=foundry/cedarbend fee=0.02
 //	     limit=12MW ramp=6MW min-on=15m min-off=10m adder=6.5 reserve=300kW
-//	     scheme=fpps pool-hash=2E day-start=16h later=2026-10-14T12:00:0.015
+//	     scheme=fpps pool-hash=2E day-start=16h threshold=1000000 later=2026-10-14T12:00:0.015
 //	meter c1 under=revenue use=mining rated=3MW
 //	miner c1-r1 under=c1 rated=300kW rated-hash=20P typical=200kW typical-hash=12P
 //	gpu n1-0 under=n1
@@ -33,7 +33,10 @@
 //	end job-1 19:02
 //	statement foundry/cedarbend 2026-10-14 subsidy=1000 fees=20 fee=20 other=0 net=1000 partial
 //	statement foundry/cedarbend 2026-10-14 net=1000 shares=0.024 net-only
-//	payout foundry/cedarbend 2026-10-15T06:00 35626721
+//	payout foundry/cedarbend 2026-10-15T06:00 35626721 tx=t1 address=bc1q block=b1
+//	paid foundry/cedarbend 4711 2026-10-15T06:00 35626721 fee=141 rail=on-chain
+//	     status=paid tx=t1 address=bc1q       what the pool says that it paid
+//	reversed foundry/cedarbend t1 b1          the block b1 was undone
 //	decide 17:35..17:40                       the allocation, from what is known
 //
 // Charges belong to the contract above them. A time is hh:mm on the day, a
@@ -206,6 +209,7 @@ func verbs() map[string]verb {
 		"contract": {2, (*Player).playContract}, "charge": {4, (*Player).playCharge},
 		"start": {5, (*Player).playStart}, "end": {3, (*Player).playEnd},
 		"statement": {3, (*Player).playStatement}, "payout": {4, (*Player).playPayout},
+		"paid": {5, (*Player).playPaid}, "reversed": {4, (*Player).playReversed},
 		"decide": {2, (*Player).playDecide},
 	}
 }

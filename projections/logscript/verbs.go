@@ -112,7 +112,7 @@ func (p *Player) playSite(w *words) error {
 		RevenueMeter: domain.DeviceID(w.key("revenue", "revenue")), LossPortion: r.decimal(w.key("loss", "0")),
 		Pool: domain.PoolTerms{
 			Pool: domain.PoolID(pool), Account: account, Scheme: w.key("scheme", "fpps"), Fee: r.decimal(w.key("fee", "0")),
-			Hashrate: r.hashrate(w.key("pool-hash", "0P")), DayStart: r.duration(w.key("day-start", "0s")),
+			Hashrate: r.hashrate(w.key("pool-hash", "0P")), Threshold: domain.Satoshi(r.integer(w.key("threshold", "0"))), DayStart: r.duration(w.key("day-start", "0s")),
 		},
 		Dispatch: domain.DispatchRule{
 			Limit: r.power(w.key("limit", "0W")), Ramp: r.power(w.key("ramp", "0W")), MinOn: r.duration(w.key("min-on", "0s")),
@@ -335,10 +335,32 @@ func (p *Player) playPayout(w *words) error {
 	r := reader{p: p}
 	pool, account, _ := strings.Cut(w.plain[1], "/")
 	e := domain.PayoutReceived{
-		Pool: domain.PoolID(pool), Account: account, Transaction: fmt.Sprintf("tx%d", p.played), Address: "bc1q",
-		At: r.instant(w.plain[2]), Amount: domain.Satoshi(r.integer(w.plain[3])),
+		Pool: domain.PoolID(pool), Account: account, Transaction: w.key("tx", fmt.Sprintf("tx%d", p.played)), Address: w.key("address", "bc1q"),
+		At: r.instant(w.plain[2]), Amount: domain.Satoshi(r.integer(w.plain[3])), Block: w.key("block", ""),
 	}
 	return errors.Join(r.err, p.append("facts-script", e))
+}
+
+// playPaid plays what a pool says that it paid: "paid foundry/cedarbend ref
+// 2026-10-15T06:00 1000 fee=2 rail=on-chain status=paid tx=t1 address=bc1q".
+func (p *Player) playPaid(w *words) error {
+	r := reader{p: p}
+	pool, account, _ := strings.Cut(w.plain[1], "/")
+	e := domain.PoolPayoutStated{
+		Pool: domain.PoolID(pool), Account: account, Reference: w.plain[2], At: r.instant(w.plain[3]), Amount: domain.Satoshi(r.integer(w.plain[4])),
+		NetworkFee: domain.Satoshi(r.integer(w.key("fee", "0"))), Rail: domain.PayoutRail(w.key("rail", "on-chain")),
+		Status: domain.PayoutStatus(w.key("status", "paid")), Transaction: w.key("tx", ""), Address: w.key("address", ""),
+	}
+	r.keep(e.Validate())
+	return errors.Join(r.err, p.append("facts-script", e))
+}
+
+// playReversed plays that a receipt was undone: "reversed foundry/cedarbend t1 block".
+func (p *Player) playReversed(w *words) error {
+	pool, account, _ := strings.Cut(w.plain[1], "/")
+	return p.append("facts-script", domain.PayoutReversed{
+		Pool: domain.PoolID(pool), Account: account, Transaction: w.plain[2], Address: w.key("address", "bc1q"), Block: w.plain[3], Amount: 1, Reason: "the block was undone",
+	})
 }
 
 func (p *Player) playDecide(w *words) error {

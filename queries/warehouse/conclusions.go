@@ -305,7 +305,8 @@ func (p *Publisher) allocationRows(t *tables, f *facts.Facts, s domain.SiteRegis
 // causes are the causes in the order of the columns of pool_days.
 func causes() []domain.BridgeCause {
 	return []domain.BridgeCause{
-		domain.CauseUncredited, domain.CauseFees, domain.CausePoolFee, domain.CauseOther, domain.CauseUnstated, domain.CauseUnpaid, domain.CauseLuck, domain.CauseRounding,
+		domain.CauseUncredited, domain.CauseFees, domain.CausePoolFee, domain.CauseOther, domain.CauseUnstated, domain.CauseUnpaid,
+		domain.CauseBalance, domain.CauseNetworkFee, domain.CauseOffChain, domain.CauseTransit, domain.CauseLuck, domain.CauseRounding,
 	}
 }
 

@@ -664,7 +664,7 @@ CREATE TABLE payouts (
 
 -- Own work against the pool's statement and what arrived, day by day.
 -- difference_satoshi = expected_satoshi - received_satoshi = the sum of the
--- eight lines of the bridge, which end in _bridge_satoshi.
+-- twelve lines of the bridge, which end in _bridge_satoshi.
 CREATE TABLE pool_days (
   position BIGINT NOT NULL, -- what was known when the row was drawn
   site VARCHAR NOT NULL, -- whose work it is
@@ -686,6 +686,10 @@ CREATE TABLE pool_days (
   bonus_or_other_bridge_satoshi BIGINT, -- credits and debits beside the work
   no_statement_bridge_satoshi BIGINT, -- nothing is known of what the pool says
   not_received_bridge_satoshi BIGINT, -- stated, but not received
+  unpaid_balance_bridge_satoshi BIGINT, -- stated, and not paid out yet, where the pool tells its payouts
+  network_fee_bridge_satoshi BIGINT, -- kept of the balance for the transaction
+  paid_off_chain_bridge_satoshi BIGINT, -- credited by Lightning or in a book
+  paid_not_arrived_bridge_satoshi BIGINT, -- paid by the pool's account of it, and not arrived
   luck_bridge_satoshi BIGINT, -- blocks that the pool found: mean against what they paid
   rounding_bridge_satoshi BIGINT, -- the rounding of the lines
   sigma_satoshi BIGINT, -- spread of what is stated, where the pool pays by luck; NULL where it does not, or where it is not known

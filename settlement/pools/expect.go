@@ -92,6 +92,9 @@ func (e Expectation) implausible(r domain.Reconciliation) string {
 		if e.Variance == nil {
 			return "the pool's size is not known: luck cannot be told from loss; give pool_petahash_per_second"
 		}
+		if e.Variance.Sign() == 0 { // no work: what is paid is for that of earlier days
+			return ""
+		}
 		off := ratOf(l.Satoshi)
 		off.Mul(off, off)
 		if off.Cmp(new(big.Rat).Mul(e.Variance, big.NewRat(9, 1))) <= 0 {

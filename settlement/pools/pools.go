@@ -34,16 +34,11 @@ func Days(f *facts.Facts, a Account, iv domain.Interval) iter.Seq[domain.Reconci
 func Draw(f *facts.Facts, a Account, iv domain.Interval) (all []domain.Reconciliation, unknown error) {
 	// Payouts are matched over all time, since a payout in the interval may
 	// pay for a day before it.
-	statements := f.Statements(a.Terms.Pool, a.Terms.Account, domain.Interval{End: 1<<63 - 1})
-	paid, _ := Assign(statements, f.Payouts(a.Terms.Pool, a.Terms.Account))
+	statements, strays, offset := grid(f, a)
+	paid := Settle(f, a, statements)
 	byStart := map[domain.Instant]*facts.Stated{}
-	offset := domain.Instant(0)
 	for i, s := range statements {
 		byStart[s.Interval.Start] = &statements[i]
-		offset = s.Interval.Start - s.Interval.Start.Floor(domain.Day)
-	}
-	if a.Terms.DayStart > 0 {
-		offset = domain.Instant(a.Terms.DayStart)
 	}
 	over := min(iv.End, f.Reached(a.Site))
 	for start := (iv.Start - offset).Floor(domain.Day) + offset; start.Add(domain.Day) <= over; start = start.Add(domain.Day) {
@@ -51,10 +46,19 @@ func Draw(f *facts.Facts, a Account, iv domain.Interval) (all []domain.Reconcili
 			continue
 		}
 		day := domain.Interval{Start: start, End: start.Add(domain.Day)}
-		r, err := Reconcile(f, a, day, byStart[start], paid[start])
+		r, err := reconcile(f, a, day, byStart[start], paid.Days[start], paid.Told)
 		if err != nil {
 			unknown = errors.Join(unknown, err)
 			continue
+		}
+		for _, s := range strays {
+			if in := s.Interval.Overlap(day); in.Valid() {
+				r.Finding = fmt.Sprintf("a statement of %s overlaps this day and does not count: the days of this account begin at %s; correct day_start or the zone of its source",
+					s.Interval, day.Start.Time().Format("15:04Z"))
+			}
+		}
+		if paid.Balance > a.Terms.Threshold && a.Terms.Threshold > 0 && byStart[start] != nil && start == paid.Oldest {
+			r.Finding = cmp.Or(r.Finding, fmt.Sprintf("the unpaid balance of %s is above the threshold of %s", paid.Balance, a.Terms.Threshold))
 		}
 		all = append(all, r)
 	}
@@ -74,6 +78,10 @@ func Draw(f *facts.Facts, a Account, iv domain.Interval) (all []domain.Reconcili
 //	bonus or other     −s.other
 //	not received       s.net − received
 //
+// Where the pool tells its payouts, the last line is several: the balance that
+// is not paid out, the fee of the transaction, what was credited off chain, and
+// what was paid and has not arrived.
+//
 // Under a scheme that pays by the blocks that the pool finds, what is stated
 // says nothing of the work: where the statement tells the difficulty that it
 // credits, work is not credited in that proportion, and the rest of the first
@@ -84,6 +92,13 @@ func Draw(f *facts.Facts, a Account, iv domain.Interval) (all []domain.Reconcili
 // lines sum to expected − received exactly. A statement whose parts do not sum
 // to its net leaves more than rounding there; the finding says so.
 func Reconcile(f *facts.Facts, a Account, day domain.Interval, stated *facts.Stated, received domain.Satoshi) (domain.Reconciliation, error) {
+	return reconcile(f, a, day, stated, Paid{Received: received}, false)
+}
+
+// reconcile is [Reconcile] with all that became of the day's net. If the pool
+// tells its payouts, what is not received has more than one line.
+func reconcile(f *facts.Facts, a Account, day domain.Interval, stated *facts.Stated, paid Paid, told bool) (domain.Reconciliation, error) {
+	received := paid.Received
 	r := domain.Reconciliation{Pool: a.Terms.Pool, Account: a.Terms.Account, Interval: day, Received: received}
 	e, err := Expect(f, a, day)
 	if err != nil {
@@ -96,7 +111,7 @@ func Reconcile(f *facts.Facts, a Account, day domain.Interval, stated *facts.Sta
 		return r, nil
 	}
 	r.Stated = stated.Net
-	r.Lines = lines(r, append(e.work(stated), part{domain.CauseOther, ratOf(-stated.Other)}, part{domain.CauseUnpaid, ratOf(stated.Net - received)}))
+	r.Lines = lines(r, append(e.work(stated), append([]part{{domain.CauseOther, ratOf(-stated.Other)}}, paid.lines(stated.Net, told)...)...))
 	r.Finding = finding(f, a, r, e, stated)
 	return r, nil
 }
@@ -199,10 +214,10 @@ func finding(f *facts.Facts, a Account, r domain.Reconciliation, e Expectation, 
 		return work + "; " + silent
 	case work != "":
 		return work
-	case r.Received == 0 && r.Stated > 0:
+	case unpaid(r) > 0 && r.Received == 0:
 		return "nothing of what the pool states has arrived"
-	case r.Received < r.Stated:
-		return fmt.Sprintf("%s of what the pool states has not arrived", r.Stated-r.Received)
+	case unpaid(r) > 0:
+		return fmt.Sprintf("%s of what the pool states has not arrived", unpaid(r))
 	case silent != "":
 		return silent
 	case e.Provisional:
@@ -231,48 +246,14 @@ func differentWork(r domain.Reconciliation) string {
 	return ""
 }
 
-func ratOf(s domain.Satoshi) *big.Rat { return new(big.Rat).SetInt64(int64(s)) }
-
-// Match is [Assign] without what pays no day.
-func Match(statements []facts.Stated, payouts []domain.PayoutReceived) map[domain.Instant]domain.Satoshi {
-	paid, _ := Assign(statements, payouts)
-	return paid
-}
-
-// Assign assigns payouts to the days that they pay, and returns what each day
-// got, by the start of the day. A payout pays the one unpaid day that it
-// equals, or else the oldest unpaid days that were over when it arrived, in
-// order, until it is used up; a rest is booked to the last of them. Payouts
-// that arrive while no statement is unpaid pay no day: unmatched is their sum.
-func Assign(statements []facts.Stated, payouts []domain.PayoutReceived) (paid map[domain.Instant]domain.Satoshi, unmatched domain.Satoshi) {
-	paid = map[domain.Instant]domain.Satoshi{}
-	payouts = slices.Clone(payouts)
-	slices.SortStableFunc(payouts, func(a, b domain.PayoutReceived) int { return cmp.Compare(a.At, b.At) })
-	owed := func(s facts.Stated) domain.Satoshi { return s.Net - paid[s.Interval.Start] }
-	for _, p := range payouts {
-		var due []facts.Stated
-		for _, s := range statements {
-			if s.Interval.End <= p.At && owed(s) > 0 {
-				due = append(due, s)
-			}
-		}
-		if i := slices.IndexFunc(due, func(s facts.Stated) bool { return owed(s) == p.Amount }); i >= 0 {
-			paid[due[i].Interval.Start] += p.Amount
-			continue
-		}
-		if len(due) == 0 {
-			unmatched += p.Amount
-			continue
-		}
-		left := p.Amount
-		for i, s := range due {
-			part := min(left, owed(s))
-			if i == len(due)-1 {
-				part = left
-			}
-			paid[s.Interval.Start] += part
-			left -= part
+// unpaid returns what is stated, should have arrived and did not.
+func unpaid(r domain.Reconciliation) (sum domain.Satoshi) {
+	for _, l := range r.Lines {
+		if l.Cause == domain.CauseUnpaid || l.Cause == domain.CauseTransit {
+			sum += l.Satoshi
 		}
 	}
-	return paid, unmatched
+	return sum
 }
+
+func ratOf(s domain.Satoshi) *big.Rat { return new(big.Rat).SetInt64(int64(s)) }

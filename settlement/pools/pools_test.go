@@ -18,6 +18,7 @@ var rewrite = flag.Bool("rewrite", false, "write the answers that are given into
 
 func TestDays(t *testing.T)    { logscript.Run(t, "testdata/days.txt", *rewrite, answer) }
 func TestSchemes(t *testing.T) { logscript.Run(t, "testdata/schemes.txt", *rewrite, answer) }
+func TestTold(t *testing.T)    { logscript.Run(t, "testdata/told.txt", *rewrite, answer) }
 func TestPayouts(t *testing.T) { logscript.Run(t, "testdata/payouts.txt", *rewrite, answer) }
 
 // answer shows the reconciliations of an interval ("days 2026-10-14..2026-10-16"),
@@ -31,6 +32,9 @@ func answer(p *logscript.Player, question []string) (string, error) {
 	a := account(f, p.Site())
 	if question[0] == "paid" {
 		return paid(f, a), nil
+	}
+	if question[0] == "payouts" {
+		return told(f, a), nil
 	}
 	iv, err := p.Interval(question[1])
 	if err != nil {
@@ -216,4 +220,19 @@ func sigma(r domain.Reconciliation) string {
 		return ""
 	}
 	return fmt.Sprintf(", sigma %d", r.Sigma)
+}
+
+// told shows the payments of the account.
+func told(f *facts.Facts, a pools.Account) string {
+	settled := pools.Settle(f, a, f.Statements(a.Terms.Pool, a.Terms.Account, domain.Interval{End: 1<<63 - 1}))
+	var rows []string
+	for _, p := range settled.Payouts {
+		reference := "untold"
+		if p.Stated != nil {
+			reference = p.Stated.Reference
+		}
+		rows = append(rows, fmt.Sprintf("%s\t%s\treceived %d\toff chain %d\ton its way %d\tfee %d\t%s", at(p.At), reference, p.Received, p.OffChain, p.Transit, p.Fee, strings.Join(p.Transactions, " ")))
+	}
+	u := settled.Unmatched
+	return logscript.Table(rows...) + fmt.Sprintf("unmatched %d, unpaid balance %d\n", u.Received+u.OffChain+u.Transit+u.Fee, settled.Balance)
 }

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"wattbook/domain"
+	"wattbook/domain/eventlog"
+	"wattbook/ingest/pebblelog"
+	"wattbook/projections/logscript"
+)
+
+// playedBook returns a data folder with a book in which a script is played.
+func playedBook(t *testing.T, script string) string {
+	t.Helper()
+	p := logscript.New()
+	if err := p.Play(script); err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	var at domain.Instant
+	log, err := pebblelog.Open(pebblelog.Config{Dir: folder(dir).log(), Now: func() domain.Instant { return at }, Logger: (&program{stderr: os.Stderr}).logger(settings{LogLevel: 8})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for r, err := range p.Log.ReadAll(t.Context(), 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		at = r.RecordedAt
+		draft := eventlog.Draft{ID: r.ID, Type: r.Type, Payload: r.Payload, Metadata: r.Metadata}
+		if _, err := log.Append(t.Context(), eventlog.Write{Stream: r.Stream, Expect: eventlog.Any, Events: []eventlog.Draft{draft}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// TestADisputeFromReconcilingToItsProof goes the way of a day of which a tenth
+// is not credited.
+func TestADisputeFromReconcilingToItsProof(t *testing.T) {
+	dir := playedBook(t, `
+site s step=1h pool=foundry/acct fee=0.02
+miner m1
+difficulty 969696 2026-10-10 1d00ffff
+fees 2026-10-14 100 100000000
+read m1 2026-10-14..2026-10-15 0.001shares every=1h
+read m1 2026-10-14..2026-10-15 4295032hashes every=1h
+now 2026-10-16T09:00
+statement foundry/acct 2026-10-14 subsidy=6750000 fees=21600 fee=135432 net=6636168
+payout foundry/acct 2026-10-15T06:00 6636168`)
+	file := filepath.Join(t.TempDir(), "claim.proof")
+	day := []string{"--from", "2026-10-14", "--to", "2026-10-14", "--data", dir}
+	for _, row := range []struct {
+		args []string
+		code int
+		want []string
+	}{
+		{append([]string{"pool", "reconcile"}, day...), exitFinding, []string{"work not credited 737,352", "! the pool does not credit 10.0 %", "unexplained, open: 737,352 sat of 1 day,"}},
+		{[]string{"pool", "explain", "--day", "2026-10-14", "--data", dir}, exitOK, []string{
+			"subsidy 7,500,000.00 + fees 24,000.00 - pool fee 150,480.00 = 7,373,520 sat", "STATED   subsidy 6,750,000 + fees 21,600 - pool fee 135,432 + other 0 = 6,636,168 sat",
+			"payout of 2026-10-15T06:00:00Z: 6,636,168 received", "unexplained are 737,352 sat", "the shares stand for 0.000 % more",
+		}},
+		{[]string{"pool", "explain", "--day", "2026-10-14", "--json", "--data", dir}, exitOK, []string{`"scheme": "fpps"`, `"status": "open"`}},
+		{[]string{"pool", "dispute", "--day", "2026-10-14", "--by", "ana", "--note", "ticket 4711", "-o", file, "--data", dir}, exitOK, []string{
+			"CLAIM of 737,352 sat (0.00737352 BTC) by s, ana", "statement of 6,636,168 sat", "fees of 100 blocks", "payment of 6,636,168 sat", "PROOF in " + file,
+		}},
+		{append([]string{"pool", "reconcile"}, day...), exitFinding, []string{"[disputed by ana: ticket 4711]", "unexplained, disputed: 737,352 sat"}},
+		{[]string{"prove", "--check", file, "--key", folder(dir).publicKey()}, exitOK, []string{"PROVED   foundry/acct", "737,352 sat unexplained", "the day comes out to the satoshi"}},
+		{[]string{"pool", "dispute", "--day", "2026-10-14", "--by", "ana", "--status", "written-off", "--data", dir}, exitOK, []string{"2026-10-14 of foundry/acct: 737,352 sat are written off"}},
+		{append([]string{"pool", "reconcile"}, day...), exitOK, []string{"unexplained, written off: 737,352 sat"}},
+		{[]string{"pool", "dispute", "--day", "2026-10-14", "--data", dir}, exitUsage, []string{"--by is missing"}},
+		{[]string{"pool", "explain", "--data", dir}, exitUsage, []string{"--day is missing"}},
+		{[]string{"pool", "explain", "--day", "14 Oct", "--data", dir}, exitUsage, []string{"is not a day such as"}},
+		{[]string{"pool", "explain", "--day", "2099-10-20", "--data", dir}, exitFinding, []string{"the day is not over"}},
+		{[]string{"pool", "resolve", "--data", dir}, exitUsage, []string{"want reconcile, explain or dispute"}},
+	} {
+		got := wattbook(t, row.args...)
+		if got.code != row.code {
+			t.Errorf("%v: exit %d, want %d\n%s%s", row.args, got.code, row.code, got.out, got.errors)
+		}
+		for _, want := range row.want {
+			if !strings.Contains(got.out+got.errors, want) {
+				t.Errorf("%v: no %q in\n%s%s", row.args, want, got.out, got.errors)
+			}
+		}
+	}
+	raw, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw[len(raw)/2] ^= 1
+	if err := os.WriteFile(file, raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := wattbook(t, "prove", "--check", file, "--key", folder(dir).publicKey()); got.code != exitFinding || !strings.Contains(got.out, "NOT PROVED") {
+		t.Errorf("a forged claim: exit %d\n%s", got.code, got.out)
+	}
+}
