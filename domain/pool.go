@@ -51,6 +51,8 @@ type PayoutReceived struct {
 	// Generation is true for an output of a coinbase, which can be spent after
 	// [CoinbaseMaturity] blocks.
 	Generation bool `json:"generation,omitempty"`
+	// Matured is true once such an output can be spent.
+	Matured bool `json:"matured,omitempty"`
 }
 
 // CoinbaseMaturity is how many blocks must lie on top of a coinbase before its

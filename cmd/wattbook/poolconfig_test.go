@@ -50,6 +50,8 @@ const poolSources = `  - {name: s1, type: f2pool, every: 1h, subaccount: west, k
   - {name: s5, type: luxor, every: 1h, subaccount: west, key: k}
   - {name: s6, type: antpool, every: 1h, subaccount: west, key_env: KEY, secret_env: SECRET}
   - {name: s7, type: binance, every: 1h, subaccount: west, key: k, secret: s, zone: Asia/Shanghai}
+  - {name: s8, type: node, every: 10m, url: "http://127.0.0.1:8332", user: u, key_env: KEY, chain: true, payees: [{address: bc1q}]}
+  - {name: s9, type: node-wallet, every: 10m, url: "http://127.0.0.1:8332/wallet/w", user: u, key_env: KEY, confirmations: 3, payees: [{address: bc1q}]}
 `
 
 func TestPoolTermsAndSourcesOfAConfiguration(t *testing.T) {
@@ -75,7 +77,7 @@ func TestPoolTermsAndSourcesOfAConfiguration(t *testing.T) {
 	env := map[string]string{"KEY": "k", "SECRET": "s"}
 	b := builder{config: c, now: systemClock, logger: slog.New(slog.DiscardHandler), client: http.DefaultClient, getenv: func(k string) string { return env[k] }}
 	all, err := b.sources(in)
-	if err != nil || len(all) != 1+len(pool.Dialects()) {
+	if err != nil || len(all) != 3+len(pool.Dialects()) {
 		t.Fatalf("%d sources, %v", len(all), err)
 	}
 	delete(env, "SECRET")

@@ -158,6 +158,13 @@ func (e *engine) start(ctx context.Context, c siteConfig, v voice, s settings) e
 	if err := e.register(ctx, c.Site.ID, events); err != nil {
 		return stopped(ctx, err)
 	}
+	for _, source := range e.collector.Sources {
+		if follows, ok := source.(interface {
+			Remember([]domain.PayoutReceived)
+		}); ok {
+			follows.Remember(e.facts.AllPayouts())
+		}
+	}
 	return e.serve(ctx, v, s)
 }
 

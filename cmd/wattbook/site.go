@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -18,6 +19,7 @@ import (
 	"wattbook/ingest/market"
 	"wattbook/ingest/meter"
 	"wattbook/ingest/miner"
+	"wattbook/ingest/node"
 	"wattbook/ingest/pool"
 	"wattbook/ingest/scheduler"
 )
@@ -150,6 +152,10 @@ type sourceConfig struct {
 	Subaccount string          `yaml:"subaccount"`
 	Key        string          `yaml:"key"`
 	KeyEnv     string          `yaml:"key_env"`
+	User       string          `yaml:"user"`
+	Network    string          `yaml:"network"`
+	Confirmed  int             `yaml:"confirmations"`
+	Chain      bool            `yaml:"chain"`
 	Secret     string          `yaml:"secret"`
 	SecretEnv  string          `yaml:"secret_env"`
 	Days       int             `yaml:"lookback_days"`
@@ -362,6 +368,8 @@ func (b builder) source(c sourceConfig) (ingest.Source, error) {
 		})
 	case "f2pool", "braiins", "ocean", "viabtc", "luxor", "antpool", "binance":
 		return b.statements(c)
+	case "node", "node-wallet":
+		return b.node(c)
 	case "wallet-csv":
 		var payees []pool.Payee
 		for _, p := range c.Payees {
@@ -371,7 +379,7 @@ func (b builder) source(c sourceConfig) (ingest.Source, error) {
 	}
 	return nil, fmt.Errorf("type %q is no type of source; did you mean %q?", c.Type, nearest(c.Type, []string{
 		"modbus", "cgminer", "nvml", "interval-file", "sacct", "power-prices", "bitcoin-prices", "blocks", "foundry", "wallet-csv",
-		"f2pool", "braiins", "ocean", "viabtc", "luxor", "antpool", "binance",
+		"f2pool", "braiins", "ocean", "viabtc", "luxor", "antpool", "binance", "node", "node-wallet",
 	}))
 }
 
@@ -383,7 +391,7 @@ func (b builder) secret(written, variable string) (pool.Key, error) {
 	}
 	key := b.getenv(variable)
 	if key == "" {
-		return "", fmt.Errorf("the environment variable %s is empty; set it to the pool's key", variable)
+		return "", fmt.Errorf("the environment variable %s is empty; set it to the key", variable)
 	}
 	return pool.Key(key), nil
 }
@@ -410,6 +418,28 @@ func (b builder) statements(c sourceConfig) (ingest.Source, error) {
 		config.Zone = zone
 	}
 	return pool.NewStatements(config)
+}
+
+// node makes the source that follows the chain on a node, or in its wallet.
+func (b builder) node(c sourceConfig) (ingest.Source, error) {
+	password, err := b.secret(c.Key, c.KeyEnv)
+	if err != nil {
+		return nil, err
+	}
+	client, err := node.NewClient(b.client, c.URL, c.User, string(password))
+	if err != nil {
+		return nil, err
+	}
+	config := node.Config{
+		Name: c.Name, Every: c.Every, Client: client, Network: cmp.Or(c.Network, "main"), Confirmations: c.Confirmed, Chain: c.Chain, Now: b.now, Logger: b.logger,
+	}
+	for _, p := range c.Payees {
+		config.Payees = append(config.Payees, node.Payee{Address: p.Address, Pool: b.config.Site.Pool.ID, Account: b.config.Site.Pool.Account})
+	}
+	if c.Type == "node-wallet" {
+		return node.NewWalletFollower(config)
+	}
+	return node.NewFollower(config)
 }
 
 // pause waits, or returns the error of a context that ends before.

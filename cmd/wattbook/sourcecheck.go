@@ -29,6 +29,8 @@ func sourceKeys() map[string][]string {
 		"blocks":         {"url"},
 		"foundry":        {"url", "subaccount", "key", "key_env", "lookback_days"},
 		"wallet-csv":     {"url", "lookback", "key", "payees"},
+		"node":           {"url", "user", "key", "key_env", "network", "confirmations", "chain", "payees"},
+		"node-wallet":    {"url", "user", "key", "key_env", "network", "confirmations", "payees"},
 		"f2pool":         statements,
 		"braiins":        statements,
 		"ocean":          {"url", "subaccount", "lookback_days"},
@@ -89,7 +91,7 @@ func (in *inspection) checkSourceKeys(p place, s *sourceConfig) {
 	if !ok {
 		return // it is refused where the source is made
 	}
-	if list := map[string]string{"modbus": "meters", "cgminer": "miners", "nvml": "gpus", "wallet-csv": "payees"}[s.Type]; list != "" && !p.at(list).given() {
+	if list := map[string]string{"modbus": "meters", "cgminer": "miners", "nvml": "gpus", "wallet-csv": "payees", "node": "payees", "node-wallet": "payees"}[s.Type]; list != "" && !p.at(list).given() {
 		p.at(list).failf("is missing; list what a source of type %s asks", s.Type)
 	}
 	if s.KeyEnv != "" && s.Key != "" {
