@@ -36,6 +36,9 @@ type poolDay struct {
 
 	Statement *domain.PoolStatementReceived `json:"statement,omitempty"`
 	Payouts   []pools.Payout                `json:"payouts,omitempty"`
+
+	Margin   pools.Margin    `json:"margin"`
+	Currency domain.Currency `json:"currency"`
 }
 
 type poolEpoch struct {
@@ -61,6 +64,12 @@ func dayFacts(b *book, a pools.Account, day domain.Instant) (poolDay, error) {
 		Reconciliation: r, Difference: settlement.Standing(b.facts, r, b.now()), Scheme: e.Subsidies[0].Scheme, FeePortion: domain.RoundRat(e.FeePortion(), 6),
 		Subsidy: domain.RoundRat(e.Base, 6), Fees: domain.RoundRat(e.Fees, 6), PoolFee: domain.RoundRat(e.Fee, 6),
 		Hashes: m.Hashes, Off: m.Off(), Alarm: m.Alarm(), Missing: e.Missing,
+	}
+	if d.Margin, err = pools.MarginOf(b.facts, a, r); err != nil {
+		return d, err
+	}
+	if site, ok := b.facts.Site(a.Site); ok {
+		d.Currency = site.Currency
 	}
 	for _, x := range e.Subsidies {
 		d.Epochs = append(d.Epochs, poolEpoch{x.Interval, domain.RoundRat(x.Bits.Difficulty(), 2), x.Subsidy, x.Shares, domain.RoundRat(x.Portion, 12)})
@@ -139,6 +148,15 @@ func (d poolDay) text() string {
 		}
 		fmt.Fprintf(&b, "  payout of %s: %s received%s %s\n", x.At, sat(x.Received), told, strings.Join(x.Transactions, " "))
 	}
+	m := d.Margin
+	fmt.Fprintf(&b, "REVENUE  %s: %s sat, %s %s; less energy of %s, a margin of %s", m.Basis, sat(m.Satoshi), group(m.Revenue.Fixed(2)), d.Currency, group(m.Cost.Fixed(2)), group(m.Margin().Fixed(2)))
+	if m.Basis != pools.Estimated {
+		fmt.Fprintf(&b, "; %s were estimated", group(m.Estimated.Fixed(2)))
+	}
+	if m.Unknown > 0 {
+		fmt.Fprintf(&b, "; without %d intervals of which a price or the energy is not known", m.Unknown)
+	}
+	b.WriteString("\n")
 	fmt.Fprintf(&b, "\nDIFFERENCE %s sat\n", sat(r.Expected-r.Received))
 	for _, l := range r.Lines {
 		fmt.Fprintf(&b, "  %-24s %14s\n", strings.ReplaceAll(string(l.Cause), "-", " "), sat(l.Satoshi))

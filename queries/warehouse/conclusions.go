@@ -346,11 +346,12 @@ func (p *Publisher) poolRow(t *tables, f *facts.Facts, s domain.SiteRegistered, 
 		z.clock(d.Interval.Start), z.clock(d.Interval.End), d.Shares.Decimal(),
 		int64(d.Expected), known(int64(d.Stated), stated), int64(d.Received), int64(d.Expected - d.Received),
 	}
+	basis, revenue := pools.BasisOf(f, pools.Account{Site: s.Site, Terms: s.Pool}, d)
 	for _, c := range causes() {
 		row = append(row, int64(lines[c]))
 	}
 	at, ok := p.history.reconciled[reconciledKey{d.Pool, d.Account, d.Interval.Start}]
-	return t.add("pool_days", append(row, known(int64(d.Sigma), d.Sigma > 0), text(d.Finding), known(at, ok))...)
+	return t.add("pool_days", append(row, known(int64(d.Sigma), d.Sigma > 0), string(basis), int64(revenue), text(d.Finding), known(at, ok))...)
 }
 
 func (p *Publisher) findingRows(t *tables, f *facts.Facts) error {

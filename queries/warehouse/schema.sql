@@ -693,6 +693,8 @@ CREATE TABLE pool_days (
   luck_bridge_satoshi BIGINT, -- blocks that the pool found: mean against what they paid
   rounding_bridge_satoshi BIGINT, -- the rounding of the lines
   sigma_satoshi BIGINT, -- spread of what is stated, where the pool pays by luck; NULL where it does not, or where it is not known
+  revenue_basis VARCHAR NOT NULL, -- what the day's revenue rests on: estimated, stated or received
+  revenue_satoshi BIGINT, -- by that basis
   finding VARCHAR, -- what a person should look at
   reconciled_position BIGINT -- of the last reconciliation of the day on record
 );

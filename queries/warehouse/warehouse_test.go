@@ -212,6 +212,7 @@ func TestWhatIsPublishedIsWhatTheLogSays(t *testing.T) {
 		{"SELECT meters, adder_per_megawatt_hour, rate FROM contract_charges WHERE contract = 'castellan'", "[ai]|5.0000000000|<nil>"},
 		{"SELECT bits, difficulty, subsidy_satoshi FROM difficulty", "1d00ffff|1.00000000|312500000"},
 		{"SELECT expected_satoshi, stated_satoshi, received_satoshi, difference_satoshi, pool_fee_bridge_satoshi FROM pool_days", "8848224|8848224|8848224|0|0"},
+		{"SELECT revenue_basis, revenue_satoshi FROM pool_days", "received|8848224"},
 		{"SELECT kind, device FROM data_gaps", "silent|c1"},
 		{"SELECT (SELECT sum(amount) FROM accruals WHERE start_utc = '2026-10-14 12:00:00') = (SELECT ai_revenue FROM margins WHERE start_utc = '2026-10-14 12:00:00')", "true"},
 		{"SELECT count(*), sum(energy_milliwatt_hours), sum(unknown_intervals) FROM device_days WHERE device = 'c1'", "2|57600000000|0"},
