@@ -53,6 +53,16 @@ func (f *Facts) SiteAt(id domain.SiteID, at domain.Instant) (domain.SiteRegister
 	return all[i-1].SiteRegistered, true
 }
 
+// TermsFrom returns from when on the later terms of a site hold, in order.
+func (f *Facts) TermsFrom(id domain.SiteID) (all []domain.Instant) {
+	for i, s := range f.terms[id] {
+		if i > 0 {
+			all = append(all, s.from)
+		}
+	}
+	return all
+}
+
 // Begins returns when the book of a site begins: where the first of its meters
 // went into service. It reports false for a site without meters.
 func (f *Facts) Begins(site domain.SiteID) (begins domain.Instant, ok bool) {

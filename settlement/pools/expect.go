@@ -119,8 +119,8 @@ func Expect(f *facts.Facts, a Account, iv domain.Interval) (Expectation, error) 
 	if table == nil {
 		return Expectation{}, fmt.Errorf("expect revenue of %s: the site is not registered", a.Site)
 	}
-	e := Expectation{Base: new(big.Rat), Fees: new(big.Rat), Fee: new(big.Rat), Variance: new(big.Rat), agreed: a.Terms.At(iv.Start).Fee}
-	for _, part := range a.Terms.Split(f.Epochs(iv)) {
+	e := Expectation{Base: new(big.Rat), Fees: new(big.Rat), Fee: new(big.Rat), Variance: new(big.Rat), agreed: a.at(f, iv.Start).Fee}
+	for _, part := range a.split(f, iv) {
 		if err := e.epoch(f, a, table, iv, part); err != nil {
 			return Expectation{}, fmt.Errorf("expect revenue of %s: %w", a.Site, err)
 		}
@@ -135,7 +135,7 @@ func (e *Expectation) epoch(f *facts.Facts, a Account, table *facts.Table, iv, p
 	if !ok {
 		return fmt.Errorf("the network's difficulty is not known at %s", part.Start)
 	}
-	terms := a.Terms.At(part.Start)
+	terms := a.at(f, part.Start)
 	scheme, err := domain.ParseScheme(terms.Scheme)
 	if err != nil {
 		return err

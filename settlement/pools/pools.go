@@ -21,6 +21,27 @@ type Account struct {
 	Terms domain.PoolTerms
 }
 
+// at returns the terms of the account that hold at an instant: those of the
+// site as it was registered then, if that is the same account.
+func (a Account) at(f *facts.Facts, at domain.Instant) domain.PoolTerms {
+	if s, ok := f.SiteAt(a.Site, at); ok && s.Pool.Pool == a.Terms.Pool && s.Pool.Account == a.Terms.Account {
+		return s.Pool.At(at)
+	}
+	return a.Terms.At(at)
+}
+
+// split cuts an interval where the difficulty or the terms change.
+func (a Account) split(f *facts.Facts, iv domain.Interval) []domain.Interval {
+	changes := domain.PoolTerms{Rates: slices.Clone(a.Terms.Rates)}
+	for _, from := range f.TermsFrom(a.Site) {
+		changes.Rates = append(changes.Rates, domain.PoolRate{From: from})
+		if s, ok := f.SiteAt(a.Site, from); ok {
+			changes.Rates = append(changes.Rates, s.Pool.Rates...)
+		}
+	}
+	return changes.Split(f.Epochs(iv))
+}
+
 // Days yields the reconciliations of [Draw].
 func Days(f *facts.Facts, a Account, iv domain.Interval) iter.Seq[domain.Reconciliation] {
 	all, _ := Draw(f, a, iv)
