@@ -40,6 +40,7 @@ The kinds are:
                   --step (15m unless it is given), --allow-gaps
   bitcoin-prices  likewise
   difficulty      height,time,bits or difficulty
+  block-fees      day,blocks,fees_btc: what the blocks of each UTC day paid
   allocations     what sacct --parsable2 prints; --account NAME=CUSTOMER,
                   --unbilled NAME, --zone
   payouts         a wallet's export: time,txid,address,amount_btc; --address
@@ -59,7 +60,7 @@ Example: wattbook import readings hall-meter.csv --corrects`,
 func importKinds() map[string][]string {
 	prices := []string{"time-column", "price-column", "zone", "step", "allow-gaps", "corrects"}
 	return map[string][]string{
-		"readings": {"corrects"}, "prices": prices, "bitcoin-prices": prices, "difficulty": {},
+		"readings": {"corrects"}, "prices": prices, "bitcoin-prices": prices, "difficulty": {}, "block-fees": {},
 		"allocations": {"account", "unbilled", "zone"}, "payouts": {"address"}, "statements": {"columns", "zone"}, "contracts": {},
 	}
 }
@@ -218,6 +219,10 @@ func (f importedFile) happened(fact domain.Event) error {
 		if e.At > f.now.Add(clocks) {
 			return fmt.Errorf("block %d has the time %s, in the future: it is %s; correct the date", e.Height, e.At, f.now)
 		}
+	case domain.BlockFeesPublished:
+		if e.Interval.End > f.now {
+			return fmt.Errorf("the day %s is not over: it is %s; leave it out", e.Interval.Start.Time().Format(time.DateOnly), f.now)
+		}
 	case domain.PayoutReceived:
 		if e.At > f.now.Add(clocks) {
 			return fmt.Errorf("transaction %s has the time %s, in the future: it is %s; correct the date", e.Transaction, e.At, f.now)
@@ -246,6 +251,13 @@ func (f importedFile) decode(text []byte) (ingest.Delivery, error) {
 	case "difficulty":
 		d.Decoder = "difficulty-csv/1"
 		all, err := chain.ReadDifficulty(bytes.NewReader(text), f.name)
+		for _, e := range all {
+			d.Facts = append(d.Facts, e)
+		}
+		return d, err
+	case "block-fees":
+		d.Decoder = "block-fees-csv/1"
+		all, err := chain.ReadBlockFees(bytes.NewReader(text), f.name)
 		for _, e := range all {
 			d.Facts = append(d.Facts, e)
 		}

@@ -102,3 +102,41 @@ payout foundry/acct 2026-10-15T06:00 6636168`)
 		t.Errorf("a forged claim: exit %d\n%s", got.code, got.out)
 	}
 }
+
+// TestADayFromFiles reconciles a day of which the pool's statement and the fees
+// of the blocks are brought by files.
+func TestADayFromFiles(t *testing.T) {
+	dir := playedBook(t, `
+site s step=1h pool=foundry/acct fee=0.02
+miner m1
+difficulty 969696 2026-10-10 1d00ffff
+read m1 2026-10-14..2026-10-15 0.001shares every=1h
+now 2026-10-16T09:00`)
+	file := func(name, content string) string {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	statements := file("s.csv", "Date,Earned\n2026-10-14,0.07373520\n")
+	fees := file("f.csv", "day,blocks,fees_btc\n2026-10-14,100,1\n")
+	for _, row := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{[]string{"import", "block-fees", fees}, exitOK, "1"},
+		{[]string{"import", "statements", statements, "--columns", "day=Date,net=Earned"}, exitOK, "1"},
+		{[]string{"import", "statements", statements, "--columns", "day=Date,net=Earned"}, exitOK, ""},
+		{[]string{"import", "statements", statements}, exitFinding, `there is no column "day"`},
+		{[]string{"import", "statements", statements, "--columns", "when=Date"}, exitUsage, `"when=Date" is not of the form day=NAME`},
+		{[]string{"import", "block-fees", fees, "--columns", "day=Date"}, exitUsage, "means nothing for block-fees"},
+		{[]string{"pool", "explain", "--day", "2026-10-14"}, exitOK, "STATED   its net alone: 7,373,520 sat"},
+	} {
+		got := wattbook(t, append(row.args, "--data", dir)...)
+		if got.code != row.code || !strings.Contains(got.out+got.errors, row.want) {
+			t.Errorf("%v: exit %d, want %d and %q\n%s%s", row.args, got.code, row.code, row.want, got.out, got.errors)
+		}
+	}
+}
