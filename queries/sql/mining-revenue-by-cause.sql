@@ -11,8 +11,13 @@ WITH days AS (
   UNION ALL SELECT 5, 'less: bonuses and deductions', -sum(bonus_or_other_bridge_satoshi) FROM days
   UNION ALL SELECT 6, 'less: days without a statement', -sum(no_statement_bridge_satoshi) FROM days
   UNION ALL SELECT 7, 'less: stated and not received', -sum(not_received_bridge_satoshi) FROM days
-  UNION ALL SELECT 8, 'less: rounding', -sum(rounding_bridge_satoshi) FROM days
-  UNION ALL SELECT 9, 'received', sum(received_satoshi) FROM days
+  UNION ALL SELECT 8, 'less: stated and not paid out yet', -sum(unpaid_balance_bridge_satoshi) FROM days
+  UNION ALL SELECT 9, 'less: fees of the transactions', -sum(network_fee_bridge_satoshi) FROM days
+  UNION ALL SELECT 10, 'less: credited off chain', -sum(paid_off_chain_bridge_satoshi) FROM days
+  UNION ALL SELECT 11, 'less: paid and not arrived', -sum(paid_not_arrived_bridge_satoshi) FROM days
+  UNION ALL SELECT 12, 'less: luck of the pool', -sum(luck_bridge_satoshi) FROM days
+  UNION ALL SELECT 13, 'less: rounding', -sum(rounding_bridge_satoshi) FROM days
+  UNION ALL SELECT 14, 'received', sum(received_satoshi) FROM days
 )
 SELECT
   item,

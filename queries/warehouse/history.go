@@ -25,6 +25,7 @@ type history struct {
 	devices     map[domain.DeviceKey]domain.Position
 	allocations map[allocationKey]allocationPlace
 	reconciled  map[reconciledKey]domain.Position
+	received    map[receiptKey]domain.PayoutReceived // with the block that confirms it
 	closings    []closing
 }
 
@@ -47,6 +48,9 @@ type allocationPlace struct {
 	state          string
 }
 
+// receiptKey names an output to an address.
+type receiptKey struct{ transaction, address string }
+
 type reconciledKey struct {
 	pool    domain.PoolID
 	account string
@@ -56,7 +60,7 @@ type reconciledKey struct {
 func newHistory(t *tables) *history {
 	return &history{
 		tables: t, zones: map[domain.SiteID]*zone{}, sites: map[domain.SiteID]sitePlace{}, devices: map[domain.DeviceKey]domain.Position{},
-		allocations: map[allocationKey]allocationPlace{}, reconciled: map[reconciledKey]domain.Position{}, stale: everything(),
+		allocations: map[allocationKey]allocationPlace{}, reconciled: map[reconciledKey]domain.Position{}, received: map[receiptKey]domain.PayoutReceived{}, stale: everything(),
 	}
 }
 
@@ -119,17 +123,51 @@ func (h *history) row(rec domain.Recorded) error {
 	case domain.ContractSigned:
 		return h.contract(rec, e)
 	case domain.PoolStatementReceived:
-		return h.tables.add("pool_statements", p, string(e.Pool), e.Account, dayOf(e.Interval.Start), e.Interval.Start, e.Interval.End, int64(e.Subsidy), int64(e.Fees),
-			int64(e.PoolFee), int64(e.Other), int64(e.Net), e.Hashrate, e.Complete, text(e.Origin.Source), instant(e.Origin.Observed), at, digest(e.Origin.Evidence))
+		return h.tables.add("pool_statements", p, string(e.Pool), e.Account, dayOf(e.Interval.Start), e.Interval.Start, e.Interval.End,
+			known(int64(e.Subsidy), !e.NetOnly), known(int64(e.Fees), !e.NetOnly && !e.Unsplit), known(int64(e.PoolFee), !e.NetOnly), int64(e.Other), int64(e.Net), e.Hashrate, e.Complete, text(e.Origin.Source), instant(e.Origin.Observed), at, digest(e.Origin.Evidence))
 	case domain.PayoutReceived:
-		return h.tables.add("payouts", p, string(e.Pool), e.Account, e.Transaction, text(e.Address), e.At, dayOf(e.At), int64(e.Amount),
-			text(e.Origin.Source), at, digest(e.Origin.Evidence))
+		return h.receipt(rec, e)
+	case domain.PayoutReversed:
+		return h.reversal(rec, e)
+	case domain.PoolPayoutStated:
+		return h.tables.add("pool_payouts", p, string(e.Pool), e.Account, e.Reference, string(e.Rail), string(e.Status), e.At, int64(e.Amount), int64(e.NetworkFee),
+			text(e.Transaction), text(e.Address), text(e.Origin.Source), at, digest(e.Origin.Evidence))
+	case domain.DifferenceMarked:
+		return h.tables.add("pool_difference_marks", p, e.AsOf, string(e.Site), string(e.Pool), e.Account, e.Interval.Start, e.Interval.End, int64(e.Unexplained),
+			string(e.Status), e.By, text(e.Note), at)
 	case domain.PeriodClosed:
 		h.closings = append(h.closings, closing{PeriodClosed: e, position: p})
 	case domain.InvoiceIssued:
 		return h.invoice(p, e.Invoice)
 	}
 	return nil
+}
+
+// receipt adds the row of what arrived. What arrives again, in another block,
+// counts once: a row says by how much it changed.
+func (h *history) receipt(rec domain.Recorded, e domain.PayoutReceived) error {
+	k := receiptKey{e.Transaction, e.Address}
+	before := h.received[k]
+	if e.Block != "" {
+		if h.received[k] = e; before.Amount == e.Amount {
+			return nil
+		}
+		e.Amount -= before.Amount
+	}
+	return h.tables.add("payouts", rec.Position, string(e.Pool), e.Account, e.Transaction, text(e.Address), e.At, dayOf(e.At), int64(e.Amount),
+		text(e.Origin.Source), rec.RecordedAt, digest(e.Origin.Evidence))
+}
+
+// reversal adds the row that takes back what did not arrive after all.
+func (h *history) reversal(rec domain.Recorded, e domain.PayoutReversed) error {
+	k := receiptKey{e.Transaction, e.Address}
+	before, ok := h.received[k]
+	if !ok || before.Block != e.Block {
+		return nil // of a block that is not the one that counts
+	}
+	delete(h.received, k)
+	return h.tables.add("payouts", rec.Position, string(e.Pool), e.Account, e.Transaction, text(e.Address), before.At, dayOf(before.At), -int64(before.Amount),
+		text(e.Origin.Source), rec.RecordedAt, digest(e.Origin.Evidence))
 }
 
 func (h *history) prices(table string, rec domain.Recorded, s domain.PriceSeries, corrects bool, o domain.Origin, named ...string) error {

@@ -55,6 +55,16 @@ CREATE MACRO closed_margins_at(known) AS TABLE FROM closed_margins WHERE positio
 
 CREATE MACRO payouts_at(known) AS TABLE FROM payouts WHERE position < known;
 
+-- Payments that count as the pool tells them: the last of each reference.
+CREATE MACRO pool_payouts_at(known) AS TABLE
+FROM pool_payouts WHERE position < known
+QUALIFY row_number() OVER (PARTITION BY pool, account, reference ORDER BY position DESC) = 1;
+
+-- Decisions that count about differences: the last of each earning day.
+CREATE MACRO pool_difference_marks_at(known) AS TABLE
+FROM pool_difference_marks WHERE position < known
+QUALIFY row_number() OVER (PARTITION BY pool, account, start_utc ORDER BY position DESC) = 1;
+
 CREATE MACRO data_gaps_at(known) AS TABLE FROM data_gaps WHERE position < known;
 
 CREATE MACRO power_prices_at(known) AS TABLE

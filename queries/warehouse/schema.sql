@@ -634,9 +634,9 @@ CREATE TABLE pool_statements (
   earning_day DATE NOT NULL, -- the day of the pool, which is UTC
   start_utc TIMESTAMP NOT NULL, -- of the earning period
   end_utc TIMESTAMP NOT NULL, -- of the earning period
-  subsidy_satoshi BIGINT NOT NULL, -- for the work, of new bitcoin
-  fees_satoshi BIGINT NOT NULL, -- for the work, of transaction fees
-  pool_fee_satoshi BIGINT NOT NULL, -- what the pool keeps
+  subsidy_satoshi BIGINT, -- for the work, of new bitcoin, or with fees_satoshi NULL of both; NULL if the pool tells its net alone
+  fees_satoshi BIGINT, -- for the work, of transaction fees; NULL if the pool does not tell them apart
+  pool_fee_satoshi BIGINT, -- what the pool keeps; NULL if it does not tell
   other_satoshi BIGINT NOT NULL, -- bonuses and deductions
   net_satoshi BIGINT NOT NULL, -- what it owes
   hashes_per_second DECIMAL(38,0), -- mean of the work that the pool credits
@@ -647,7 +647,8 @@ CREATE TABLE pool_statements (
   evidence VARCHAR -- SHA-256 digest of the reply that it was read from
 );
 
--- Bitcoin that arrived for a pool account.
+-- Bitcoin that arrived for a pool account. What was undone on the chain has a
+-- second row that takes it back, so that the rows sum to what has arrived.
 CREATE TABLE payouts (
   position BIGINT NOT NULL, -- of the event
   pool VARCHAR NOT NULL, -- the pool
@@ -656,10 +657,46 @@ CREATE TABLE payouts (
   address VARCHAR, -- that it was paid to
   arrived_utc TIMESTAMP NOT NULL, -- when it arrived
   arrived_day DATE NOT NULL, -- the same as a UTC day
-  amount_satoshi BIGINT NOT NULL, -- what arrived
+  amount_satoshi BIGINT NOT NULL, -- what arrived; negative: what did not after all
   source VARCHAR, -- what brought it
   recorded_utc TIMESTAMP NOT NULL, -- when the log recorded it
   evidence VARCHAR -- SHA-256 digest of the reply that it was read from
+);
+
+-- Payments out of a pool account's balance as the pool tells them. A later row
+-- with the same reference replaces the one before it.
+CREATE TABLE pool_payouts (
+  position BIGINT NOT NULL, -- of the event
+  pool VARCHAR NOT NULL, -- the pool
+  account VARCHAR NOT NULL, -- the account
+  reference VARCHAR NOT NULL, -- the pool's own name of it
+  rail VARCHAR NOT NULL, -- on-chain, generation (of a coinbase), lightning or internal
+  status VARCHAR NOT NULL, -- pending, paid or failed
+  start_utc TIMESTAMP NOT NULL, -- when it was paid
+  amount_satoshi BIGINT NOT NULL, -- that should arrive
+  network_fee_satoshi BIGINT NOT NULL, -- that left the balance beside it
+  transaction_id VARCHAR, -- on the chain, if it names one
+  address VARCHAR, -- that it was paid to
+  source VARCHAR, -- what brought it
+  recorded_utc TIMESTAMP NOT NULL, -- when the log recorded it
+  evidence VARCHAR -- SHA-256 digest of the reply that it was read from
+);
+
+-- What people decided about unexplained differences of a pool's days. The last
+-- row of a day counts while the difference is what it was.
+CREATE TABLE pool_difference_marks (
+  position BIGINT NOT NULL, -- of the event
+  as_of_position BIGINT NOT NULL, -- what was known when it was decided
+  site VARCHAR NOT NULL, -- whose work it is
+  pool VARCHAR NOT NULL, -- the pool
+  account VARCHAR NOT NULL, -- the account
+  start_utc TIMESTAMP NOT NULL, -- of the earning day
+  end_utc TIMESTAMP NOT NULL, -- of the earning day
+  unexplained_satoshi BIGINT NOT NULL, -- the difference that it is about
+  status VARCHAR NOT NULL, -- open, disputed, accepted or written-off
+  decided_by VARCHAR NOT NULL, -- who decided it
+  note VARCHAR, -- in words
+  recorded_utc TIMESTAMP NOT NULL -- when the log recorded it
 );
 
 -- Own work against the pool's statement and what arrived, day by day.
@@ -726,7 +763,7 @@ CREATE TABLE reconciliation_lines (
   pool VARCHAR NOT NULL, -- the pool
   account VARCHAR NOT NULL, -- the account
   earning_day DATE NOT NULL, -- the day of the pool, which is UTC
-  cause VARCHAR NOT NULL, -- work-not-credited, fee-window, pool-fee, bonus-or-other, no-statement, stated-but-not-received or rounding
+  cause VARCHAR NOT NULL, -- work-not-credited, fee-window, pool-fee, bonus-or-other, no-statement, stated-but-not-received, unpaid-balance, network-fee, paid-off-chain, paid-not-arrived, luck or rounding
   satoshi BIGINT NOT NULL -- of the difference
 );
 
