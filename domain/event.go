@@ -26,6 +26,12 @@ func (DifferenceMarked) event()      {}
 func (PeriodClosed) event()          {}
 func (InvoiceIssued) event()         {}
 func (PayoutReconciled) event()      {}
+func (InvoiceVoided) event()         {}
+func (NoteIssued) event()            {}
+func (PaymentReceived) event()       {}
+func (PrepaymentReceived) event()    {}
+func (ServiceCreditClaimed) event()  {}
+func (UtilityBilled) event()         {}
 
 // ObservationRejected records that something arrived which could not be
 // understood. The raw bytes are kept as evidence, so a mended decoder can read

@@ -159,6 +159,12 @@ func (p Period) Next() Period {
 	return Period{t.Year(), t.Month()}
 }
 
+// Previous returns the month before p.
+func (p Period) Previous() Period {
+	t := time.Date(p.Year, p.Month-1, 1, 0, 0, 0, 0, time.UTC)
+	return Period{t.Year(), t.Month()}
+}
+
 // String writes p as "2026-10".
 func (p Period) String() string { return fmt.Sprintf("%04d-%02d", p.Year, int(p.Month)) }
 

@@ -57,6 +57,34 @@ type Invoice struct {
 	Total    Money         `json:"total"`
 	// Daily is the annex: what the customer used on each local day.
 	Daily []DailyUsage `json:"daily"`
+	// Prepaid is the part of Total that is paid from prepayments on record.
+	Prepaid Money `json:"prepaid,omitzero"`
+	// Balances say how commitments stand after the period.
+	Balances []Balance `json:"balances,omitempty"`
+	// BuyerReference and OrderReference are the contract's.
+	BuyerReference string `json:"buyer_reference,omitempty"`
+	OrderReference string `json:"order_reference,omitempty"`
+}
+
+// Payable returns what is left to pay when the invoice is issued.
+func (i Invoice) Payable() Money {
+	if i.Prepaid.IsZero() {
+		return i.Total
+	}
+	return i.Total.Add(i.Prepaid.Neg())
+}
+
+// Balance is how a commitment stands: Opening + Added − Drawn − Expired =
+// Closing.
+type Balance struct {
+	Charge  string `json:"charge"`
+	Opening Money  `json:"opening"`
+	Added   Money  `json:"added"`
+	Drawn   Money  `json:"drawn"`
+	Expired Money  `json:"expired"`
+	Closing Money  `json:"closing"`
+	// Rolled is the part of Closing that was paid in the term before.
+	Rolled Money `json:"rolled"`
 }
 
 // DailyUsage is one row of an invoice's annex.
@@ -77,4 +105,83 @@ type DocumentDigest struct {
 type InvoiceIssued struct {
 	Invoice   Invoice          `json:"invoice"`
 	Documents []DocumentDigest `json:"documents"`
+}
+
+// InvoiceVoided records that an issued invoice counts for nothing: it keeps
+// its number. Its period can be invoiced anew, under another number.
+type InvoiceVoided struct {
+	Invoice  string     `json:"invoice"` // its number
+	Contract ContractID `json:"contract"`
+	Period   Period     `json:"period"`
+	At       Instant    `json:"at"`
+	Reason   string     `json:"reason"`
+}
+
+// NoteKind tells a credit note from a debit note.
+type NoteKind string
+
+// The kinds of note.
+const (
+	CreditNote NoteKind = "credit" // the buyer owes less
+	DebitNote  NoteKind = "debit"  // the buyer owes more
+)
+
+// Note corrects an issued invoice: its lines are what the lines of the invoice
+// and of its earlier notes lack, or have too much, of what they would be if the
+// invoice were drawn at the note's AsOf. Amounts and quantities keep their
+// sign: those of a credit note are mostly negative. Its period and intervals
+// are those of the service.
+type Note struct {
+	Invoice
+	Kind     NoteKind `json:"kind"`
+	Corrects string   `json:"corrects"` // number of the invoice
+	// Causes say what is known now that was not known when the invoice and
+	// its earlier notes were drawn.
+	Causes []string `json:"causes"`
+}
+
+// NoteIssued records an issued note. It is never changed.
+type NoteIssued struct {
+	Note      Note             `json:"note"`
+	Documents []DocumentDigest `json:"documents"`
+}
+
+// PaymentReceived records money that arrived for an invoice.
+type PaymentReceived struct {
+	Contract  ContractID `json:"contract"`
+	Invoice   string     `json:"invoice"` // its number
+	Amount    Money      `json:"amount"`
+	At        Instant    `json:"at"`        // value date
+	Reference string     `json:"reference"` // of the bank: unique in the contract
+	Origin    Origin     `json:"origin"`
+}
+
+// PrepaymentReceived records money that arrived for use to come.
+type PrepaymentReceived struct {
+	Contract  ContractID `json:"contract"`
+	Amount    Money      `json:"amount"`
+	At        Instant    `json:"at"`
+	Reference string     `json:"reference"`
+	Origin    Origin     `json:"origin"`
+}
+
+// ServiceCreditClaimed records that a buyer claims the credit of a period that
+// its contract gives on claim only.
+type ServiceCreditClaimed struct {
+	Contract ContractID `json:"contract"`
+	Charge   string     `json:"charge"`
+	Period   Period     `json:"period"`
+	At       Instant    `json:"at"`
+	Origin   Origin     `json:"origin"`
+}
+
+// UtilityBilled records what the utility charges for the site's energy over an
+// interval: what was accrued for it is trued up to that.
+type UtilityBilled struct {
+	Site      SiteID   `json:"site"`
+	Interval  Interval `json:"interval"`
+	Amount    Money    `json:"amount"`
+	At        Instant  `json:"at"` // date of the bill
+	Reference string   `json:"reference"`
+	Origin    Origin   `json:"origin"`
 }

@@ -37,6 +37,12 @@ func (m Money) Add(n Money) Money {
 	return Money{m.Minor + n.Minor, m.Currency}
 }
 
+// Sub returns m − n; see [Money.Add].
+func (m Money) Sub(n Money) Money { return m.Add(n.Neg()) }
+
+// IsZero reports whether the amount is nothing, in whatever currency.
+func (m Money) IsZero() bool { return m.Minor == 0 }
+
 // Neg returns −m.
 func (m Money) Neg() Money { return Money{-m.Minor, m.Currency} }
 

@@ -47,7 +47,10 @@ func poll() domain.ReadingsRecorded {
 	return e
 }
 
-func samples() []domain.Event {
+func samples() []domain.Event { return append(firstSamples(), billingSamples()...) }
+
+// firstSamples are events as they were when their forms were first written.
+func firstSamples() []domain.Event {
 	origin := domain.Origin{Source: "feed", Observed: at(17, 30) + 250_000, Decoder: "feed/1", Evidence: domain.DigestOf([]byte("raw"))}
 	rule := domain.DispatchRule{
 		Limit: 12 * domain.Megawatt, Ramp: 6 * domain.Megawatt, MinOn: 15 * domain.Minute, MinOff: 10 * domain.Minute,

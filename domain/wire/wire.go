@@ -44,6 +44,12 @@ const (
 	PeriodClosed          = "period.closed/1"
 	InvoiceIssued         = "invoice.issued/1"
 	PayoutReconciled      = "payout.reconciled/1"
+	InvoiceVoided         = "invoice.voided/1"
+	NoteIssued            = "note.issued/1"
+	PaymentReceived       = "payment.received/1"
+	PrepaymentReceived    = "prepayment.received/1"
+	ServiceCreditClaimed  = "service-credit.claimed/1"
+	UtilityBilled         = "utility-bill.received/1"
 )
 
 // ErrUnknownType means that the log holds an event of a form that this build
@@ -98,6 +104,18 @@ func Encode(e domain.Event) (name string, payload []byte, err error) {
 		name = InvoiceIssued
 	case domain.PayoutReconciled:
 		name = PayoutReconciled
+	case domain.InvoiceVoided:
+		name = InvoiceVoided
+	case domain.NoteIssued:
+		name = NoteIssued
+	case domain.PaymentReceived:
+		name = PaymentReceived
+	case domain.PrepaymentReceived:
+		name = PrepaymentReceived
+	case domain.ServiceCreditClaimed:
+		name = ServiceCreditClaimed
+	case domain.UtilityBilled:
+		name = UtilityBilled
 	default:
 		return "", nil, fmt.Errorf("encode %T: %w", e, ErrUnknownType)
 	}
@@ -154,6 +172,18 @@ func Decode(name string, payload []byte) (domain.Event, error) {
 		return decodeJSON[domain.InvoiceIssued](name, payload)
 	case PayoutReconciled:
 		return decodeJSON[domain.PayoutReconciled](name, payload)
+	case InvoiceVoided:
+		return decodeJSON[domain.InvoiceVoided](name, payload)
+	case NoteIssued:
+		return decodeJSON[domain.NoteIssued](name, payload)
+	case PaymentReceived:
+		return decodeJSON[domain.PaymentReceived](name, payload)
+	case PrepaymentReceived:
+		return decodeJSON[domain.PrepaymentReceived](name, payload)
+	case ServiceCreditClaimed:
+		return decodeJSON[domain.ServiceCreditClaimed](name, payload)
+	case UtilityBilled:
+		return decodeJSON[domain.UtilityBilled](name, payload)
 	}
 	return nil, fmt.Errorf("decode %s: %w", name, ErrUnknownType)
 }

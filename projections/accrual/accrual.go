@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"iter"
 	"math/big"
+	"slices"
 	"time"
 
 	"wattbook/domain"
@@ -31,6 +32,15 @@ type Part struct {
 	Used *big.Rat
 	// Estimated is the part of Quantity that rests on estimates, or nil.
 	Estimated *big.Rat
+	// Step is the step of the charge's ramp that is in force, Window the
+	// window that prices the interval; both count from 1, and 0 is none.
+	Step, Window int
+	// ByPeriod is true for what is only counted here, and rated over the whole
+	// period: it has no amount. Of a demand charge, Quantity is the mean power
+	// in kW.
+	ByPeriod bool
+	// Unknown is true where a price or a meter is not known.
+	Unknown bool
 }
 
 // Contract accrues a version of a contract.
@@ -40,6 +50,8 @@ type Contract struct {
 	facts *facts.Facts
 	zone  *time.Location
 	gpus  func(domain.Interval) iter.Seq[facts.Allocation] // of the customer
+	cuts  []domain.Instant                                 // where terms change, in order
+	week  map[string]week                                  // of the charges with windows
 }
 
 // For returns the accrual of a contract version from what is known. It is an
@@ -87,7 +99,8 @@ func newContract(f *facts.Facts, term facts.Term, gpus func(domain.Interval) ite
 	if f.Table(term.Site) == nil {
 		return nil, fmt.Errorf("contract %s: site %s is not registered", term.Contract, term.Site)
 	}
-	return &Contract{ContractSigned: term.ContractSigned, force: term.Interval, facts: f, zone: zone, gpus: gpus}, nil
+	c := &Contract{ContractSigned: term.ContractSigned, force: term.Interval, facts: f, zone: zone, gpus: gpus}
+	return c, c.prepare()
 }
 
 // Period returns the billing period that an instant is in.
@@ -98,42 +111,27 @@ func (c *Contract) Period(t domain.Instant) domain.Period {
 
 // Over returns what each charge earns in one metering interval or a part of
 // one, in the order of the contract. Intervals outside the contract have no
-// parts. GPU time is first taken by reservations, then by overage or on-demand
+// parts, and neither have charges that can only be rated over a whole period.
+// GPU time is first taken by reservations, then by overage or on-demand
 // charges, so that each hour is charged once.
 func (c *Contract) Over(iv domain.Interval) []Part {
+	return slices.DeleteFunc(c.All(iv), func(p Part) bool { return p.ByPeriod })
+}
+
+// All is [Contract.Over] with what is rated over the whole period.
+func (c *Contract) All(iv domain.Interval) []Part {
 	in := c.Within(iv)
 	if !in.Valid() {
 		return nil
 	}
-	left := gpuHours(c.Used(in))
 	var parts []Part
-	for _, ch := range c.Charges {
-		p := Part{Charge: ch, Interval: in}
-		switch ch.Kind {
-		case domain.ChargeReservedGPUs:
-			months := new(big.Rat).Mul(c.portionOfMonth(in), big.NewRat(ch.Quantity, 1))
-			reserved := big.NewRat(int64(in.Length())*ch.Quantity, int64(domain.Hour))
-			covered := minRat(left, reserved)
-			left = new(big.Rat).Sub(left, covered)
-			p.Quantity, p.Amount, p.Used = months, times(months, ch.Rate), covered
-			parts = append(parts, p)
-			if !ch.Overage.IsZero() && left.Sign() > 0 {
-				parts = append(parts, Part{Charge: ch, Interval: in, Quantity: left, Amount: times(left, ch.Overage), Overage: true})
-				left = new(big.Rat)
-			}
-		case domain.ChargeOnDemandGPUs:
-			p.Quantity, p.Amount = left, times(left, ch.Rate)
-			left = new(big.Rat)
-			parts = append(parts, p)
-		case domain.ChargeReservedPower:
-			p.Quantity = new(big.Rat).Mul(c.portionOfMonth(in), big.NewRat(ch.Quantity, 1))
-			p.Amount = times(p.Quantity, ch.Rate)
-			parts = append(parts, p)
-		case domain.ChargePassThrough:
-			parts = append(parts, c.passThrough(p))
+	for _, cut := range c.cuts {
+		if in.Start < cut && cut < in.End {
+			parts = append(parts, c.piece(domain.Interval{Start: in.Start, End: cut})...)
+			in.Start = cut
 		}
 	}
-	return parts
+	return append(parts, c.piece(in)...)
 }
 
 // Used returns the GPU time that the customer was allocated in an interval,
@@ -188,37 +186,23 @@ func (c *Contract) passThrough(p Part) Part {
 	table := c.facts.Table(c.Site)
 	s := table.SlotOf(p.Interval.Start)
 	slot := table.Interval(s)
-	portion := gross(p.Charge.LossPortion)
-	portion.Mul(portion, big.NewRat(int64(p.Interval.Length()), int64(slot.Length())))
-	quantity := func(e domain.Energy) *big.Rat {
-		q := big.NewRat(int64(e), int64(domain.KilowattHour))
-		return q.Mul(q, portion)
+	scale := gross(p.Charge.LossPortion)
+	factor, known := c.pue(p.Charge.PUE, s)
+	if known && factor != nil {
+		scale.Mul(scale, factor)
 	}
-	energy, estimated, known := domain.Energy(0), domain.Energy(0), true
-	for _, m := range p.Charge.Meters {
-		e, state := table.Energy(m, s)
-		energy += e
-		known = known && state != facts.Unknown
-		if state == facts.Estimated || p.Interval != slot { // a part of an interval is not metered
-			estimated += e
-		}
-	}
-	p.Quantity = quantity(energy)
-	if estimated != 0 {
-		p.Estimated = quantity(estimated)
-	}
-	site, _ := c.facts.SiteAt(c.Site, slot.Start)
-	price, ok := c.facts.PowerPriceIn(site.Node, c.Currency, slot)
-	if ok && known {
+	known = c.metered(&p, scale) && known
+	price, ok := c.indexed(p.Charge, slot)
+	if p.Unknown = !ok || !known; !p.Unknown {
 		perKilowattHour := price.Add(p.Charge.Adder).Shift(-3)
 		p.Amount = times(p.Quantity, perKilowattHour)
 	}
 	return p
 }
 
-// portionOfMonth returns how much of its calendar month, in the contract's
+// PortionOfMonth returns how much of its calendar month, in the contract's
 // zone, an interval is. An interval across a month's end counts in each.
-func (c *Contract) portionOfMonth(in domain.Interval) *big.Rat {
+func (c *Contract) PortionOfMonth(in domain.Interval) *big.Rat {
 	sum := new(big.Rat)
 	for t := in.Start; t < in.End; {
 		month := c.Period(t).In(c.zone)

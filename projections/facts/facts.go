@@ -44,6 +44,7 @@ type Facts struct {
 	invoices   []domain.InvoiceIssued
 	reconciled map[day]domain.PayoutReconciled
 	findings   []Finding
+	billing    billing
 	zones      sync.Map // *time.Location by name
 }
 
@@ -186,6 +187,8 @@ func (f *Facts) learn(rec domain.Recorded) {
 		f.paidOut.apply(e)
 	case domain.DifferenceMarked:
 		f.paidOut.mark(e)
+	default:
+		f.bill(rec)
 	}
 }
 
@@ -428,10 +431,11 @@ func (f *Facts) Periods() []domain.PeriodClosed { return f.periods }
 // Invoices returns the issued invoices in the order of the log.
 func (f *Facts) Invoices() []domain.InvoiceIssued { return f.invoices }
 
-// Invoice returns the invoice of a contract for a period, if it is issued.
+// Invoice returns the invoice of a contract for a period, if one is issued and
+// not voided.
 func (f *Facts) Invoice(id domain.ContractID, p domain.Period) (domain.InvoiceIssued, bool) {
 	for _, i := range f.invoices {
-		if i.Invoice.Contract == id && i.Invoice.Period == p {
+		if i.Invoice.Contract == id && i.Invoice.Period == p && !f.Voided(i.Invoice.Number) {
 			return i, true
 		}
 	}

@@ -260,48 +260,6 @@ func (p *Player) playFees(w *words) error {
 	return errors.Join(r.err, p.append("facts-script", e))
 }
 
-func (p *Player) playContract(w *words) error {
-	r := reader{p: p}
-	c := domain.ContractSigned{
-		Site: p.site, Contract: domain.ContractID(w.plain[1]), Version: r.integer(w.key("version", "1")),
-		Seller: domain.Party{ID: "seller", Name: "Seller", Country: "US"}, Buyer: domain.Party{ID: domain.CustomerID(w.key("buyer", w.plain[1])), Name: "Buyer", Country: "US"},
-		Series: w.key("series", "CB"), Currency: domain.Currency(w.key("currency", "USD")), Zone: w.key("zone", "UTC"),
-		Start: r.instant(w.key("from", "2020-01-01")), PaymentDays: r.integer(w.key("days", "30")),
-		Tax: domain.Tax{Name: "Sales tax", Rate: r.decimal(w.key("tax", "0"))},
-	}
-	if c.Tax.Rate.IsZero() {
-		c.Tax.Reason = "not taxed"
-	}
-	if until := w.key("until", ""); until != "" {
-		c.End = r.instant(until)
-	}
-	p.contract = &c
-	return r.err
-}
-
-func (p *Player) playCharge(w *words) error {
-	if p.contract == nil {
-		return errors.New("a charge needs a contract above it")
-	}
-	r := reader{p: p}
-	c := domain.Charge{
-		ID: w.plain[1], Kind: domain.ChargeKind(w.plain[2]), Description: w.plain[1], Overage: r.decimal(w.key("overage", "0")),
-		Adder: r.decimal(w.key("adder", "0")), LossPortion: r.decimal(w.key("loss", "0")),
-	}
-	switch rest := w.plain[3:]; {
-	case c.Kind == domain.ChargePassThrough:
-		for m := range strings.SplitSeq(rest[0], ",") {
-			c.Meters = append(c.Meters, domain.DeviceID(m))
-		}
-	case len(rest) == 3 && rest[1] == "x":
-		c.Quantity, c.Rate = r.integer(rest[0]), r.decimal(rest[2])
-	default:
-		c.Rate = r.decimal(rest[0])
-	}
-	p.contract.Charges = append(p.contract.Charges, c)
-	return r.err
-}
-
 func (p *Player) playStart(w *words) error {
 	r := reader{p: p}
 	e := domain.GPUAllocationStarted{

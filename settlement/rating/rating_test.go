@@ -16,6 +16,8 @@ import (
 var rewrite = flag.Bool("rewrite", false, "write the answers that are given into the scripts")
 
 func TestCharges(t *testing.T)    { logscript.Run(t, "testdata/charges.txt", *rewrite, answer) }
+func TestModels(t *testing.T)     { logscript.Run(t, "testdata/models.txt", *rewrite, answer) }
+func TestCalendar(t *testing.T)   { logscript.Run(t, "testdata/calendar.txt", *rewrite, answer) }
 func TestMonths(t *testing.T)     { logscript.Run(t, "testdata/months.txt", *rewrite, answer) }
 func TestAmendments(t *testing.T) { logscript.Run(t, "testdata/amendments.txt", *rewrite, answer) }
 func TestTax(t *testing.T)        { logscript.Run(t, "testdata/tax.txt", *rewrite, answer) }
@@ -23,7 +25,8 @@ func TestRefusals(t *testing.T)   { logscript.Run(t, "testdata/refusals.txt", *r
 
 // answer shows the invoice of a contract for a period ("invoice aurora
 // 2026-10"), or the days of its annex from one to another ("daily aurora
-// 2026-10 2026-10-30 2026-10-31").
+// 2026-10 2026-10-30 2026-10-31"), what of it is prepaid, or how commitments
+// stand after it.
 func answer(p *logscript.Player, question []string) (string, error) {
 	f, err := p.Facts()
 	if err != nil {
@@ -43,6 +46,10 @@ func answer(p *logscript.Player, question []string) (string, error) {
 		return "no invoice", nil
 	case question[0] == "daily":
 		return daily(inv, question[3], question[4]), nil
+	case question[0] == "prepaid":
+		return fmt.Sprintf("total %s, %s of it prepaid, %s to pay", inv.Total, inv.Prepaid, inv.Payable()), nil
+	case question[0] == "balances":
+		return balances(inv), nil
 	}
 	return show(inv)
 }
@@ -78,6 +85,15 @@ func show(inv domain.Invoice) (string, error) {
 		tax = inv.Tax.Reason
 	}
 	return logscript.Table(rows...) + fmt.Sprintf("subtotal %s, tax %s (%s), total %s\n", inv.Subtotal, inv.TaxDue, tax, inv.Total), nil
+}
+
+// balances shows how commitments stand after the period.
+func balances(inv domain.Invoice) string {
+	var rows []string
+	for _, b := range inv.Balances {
+		rows = append(rows, fmt.Sprintf("%s\t%s opening\t+ %s\t− %s drawn\t− %s expired\t= %s\t%s of it paid", b.Charge, b.Opening.Amount(), b.Added.Amount(), b.Drawn.Amount(), b.Expired.Amount(), b.Closing.Amount(), b.Rolled.Amount()))
+	}
+	return logscript.Table(rows...)
 }
 
 func daily(inv domain.Invoice, first, last string) string {

@@ -1,0 +1,134 @@
+// Package availability answers for how long devices were there to be used.
+package availability
+
+import (
+	"cmp"
+	"fmt"
+	"math/big"
+	"slices"
+
+	"wattbook/domain"
+	"wattbook/projections/facts"
+)
+
+// Outage is a span in which a device reported nothing, without a break.
+type Outage struct {
+	Device   domain.DeviceID
+	Interval domain.Interval
+	Counted  domain.Duration // of it, outside maintenance; 0 if it was too short
+}
+
+// Availability is what devices were available for over an interval.
+type Availability struct {
+	Promised domain.Duration // device time in service, maintenance taken out
+	Down     domain.Duration // of it, in outages that count
+	Outages  []Outage        // all of them, by device and time
+}
+
+// Portion returns the available part of the promised time. Of no time, it is
+// all.
+func (a Availability) Portion() *big.Rat {
+	if a.Promised <= 0 {
+		return big.NewRat(1, 1)
+	}
+	return big.NewRat(int64(a.Promised-a.Down), int64(a.Promised))
+}
+
+// Counting returns how many outages count.
+func (a Availability) Counting() (n int64) {
+	for _, o := range a.Outages {
+		if o.Counted > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+// Of returns the availability of devices over an interval. A device is down in
+// a metering interval in which none of its registers was read: what a later
+// reading fills by an estimate stays an outage. It counts from when it went
+// into service on. An outage whose part outside maintenance is shorter than
+// minimum does not count. It is an error if a device is not registered.
+func Of(f *facts.Facts, site domain.SiteID, devices []domain.DeviceID, iv domain.Interval, maintenance []domain.Interval, minimum domain.Duration) (Availability, error) {
+	var a Availability
+	table := f.Table(site)
+	if table == nil {
+		return a, fmt.Errorf("availability: site %s is not registered", site)
+	}
+	maintenance = merged(maintenance)
+	for _, d := range devices {
+		since, ok := f.Since(site, d)
+		if !ok {
+			return a, fmt.Errorf("availability: device %s is not registered at %s", d, site)
+		}
+		in := domain.Interval{Start: max(iv.Start, since), End: iv.End}
+		if !in.Valid() {
+			continue
+		}
+		a.Promised += outside(in, maintenance)
+		var down domain.Interval
+		flush := func() {
+			if !down.Valid() {
+				return
+			}
+			o := Outage{Device: d, Interval: down}
+			if t := outside(down, maintenance); t >= max(minimum, 1) {
+				o.Counted = t
+				a.Down += t
+			}
+			a.Outages = append(a.Outages, o)
+			down = domain.Interval{}
+		}
+		for t := in.Start; t < in.End; {
+			slot := table.Interval(table.SlotOf(t))
+			part := slot.Overlap(in)
+			if read(table, d, table.SlotOf(t)) {
+				flush()
+			} else if down.Valid() {
+				down.End = part.End
+			} else {
+				down = part
+			}
+			t = part.End
+		}
+		flush()
+	}
+	return a, nil
+}
+
+// read reports whether any register of a device was read in a slot.
+func read(table *facts.Table, d domain.DeviceID, s facts.Slot) bool {
+	for channel := domain.ChannelEnergyImport; channel <= domain.ChannelGPUTime; channel++ {
+		if table.Cell(d, channel, s).State == facts.Metered {
+			return true
+		}
+	}
+	return false
+}
+
+// outside returns how long an interval is without its maintenance, which is
+// merged.
+func outside(iv domain.Interval, maintenance []domain.Interval) domain.Duration {
+	length := iv.Length()
+	for _, m := range maintenance {
+		if part := iv.Overlap(m); part.Valid() {
+			length -= part.Length()
+		}
+	}
+	return length
+}
+
+// merged returns intervals in order, with those that touch put together.
+func merged(all []domain.Interval) []domain.Interval {
+	all = slices.Clone(all)
+	slices.SortFunc(all, func(a, b domain.Interval) int { return cmp.Compare(a.Start, b.Start) })
+	var out []domain.Interval
+	for _, iv := range all {
+		if n := len(out); n > 0 && iv.Start <= out[n-1].End {
+			out[n-1].End = max(out[n-1].End, iv.End)
+		} else {
+			out = append(out, iv)
+		}
+	}
+	return out
+}

@@ -1,0 +1,85 @@
+package facts
+
+import (
+	"fmt"
+	"slices"
+
+	"wattbook/domain"
+)
+
+// billing is what became of invoices, and what was paid.
+type billing struct {
+	notes       []domain.NoteIssued // in the order of the log, like all here
+	voids       []domain.InvoiceVoided
+	payments    []domain.PaymentReceived
+	prepayments []domain.PrepaymentReceived
+	claims      []domain.ServiceCreditClaimed
+	bills       []domain.UtilityBilled
+}
+
+// bill folds what concerns billing beyond contracts and invoices.
+func (f *Facts) bill(rec domain.Recorded) {
+	b := &f.billing
+	switch e := rec.Event.(type) {
+	case domain.NoteIssued:
+		b.notes = append(b.notes, e)
+	case domain.InvoiceVoided:
+		if !f.Voided(e.Invoice) {
+			b.voids = append(b.voids, e)
+		}
+	case domain.PaymentReceived:
+		if i := slices.IndexFunc(b.payments, func(p domain.PaymentReceived) bool { return p.Contract == e.Contract && p.Reference == e.Reference }); i >= 0 {
+			f.contradict("", rec, e.Origin, fmt.Sprintf("payment %s of contract %s is on record", e.Reference, e.Contract))
+			return
+		}
+		b.payments = append(b.payments, e)
+	case domain.PrepaymentReceived:
+		if i := slices.IndexFunc(b.prepayments, func(p domain.PrepaymentReceived) bool {
+			return p.Contract == e.Contract && p.Reference == e.Reference
+		}); i >= 0 {
+			f.contradict("", rec, e.Origin, fmt.Sprintf("prepayment %s of contract %s is on record", e.Reference, e.Contract))
+			return
+		}
+		b.prepayments = append(b.prepayments, e)
+	case domain.ServiceCreditClaimed:
+		b.claims = append(b.claims, e)
+	case domain.UtilityBilled:
+		b.bills = append(b.bills, e)
+	}
+}
+
+// Voided reports whether an invoice counts for nothing.
+func (f *Facts) Voided(number string) bool {
+	return slices.ContainsFunc(f.billing.voids, func(v domain.InvoiceVoided) bool { return v.Invoice == number })
+}
+
+// Voids returns the invoices that were voided, in the order of the log.
+func (f *Facts) Voids() []domain.InvoiceVoided { return f.billing.voids }
+
+// Notes returns the notes that correct an invoice, in the order of the log; of
+// all invoices, if number is empty.
+func (f *Facts) Notes(number string) []domain.NoteIssued {
+	return slices.DeleteFunc(slices.Clone(f.billing.notes), func(n domain.NoteIssued) bool { return number != "" && n.Note.Corrects != number })
+}
+
+// Payments returns what arrived for an invoice; for all, if number is empty.
+func (f *Facts) Payments(number string) []domain.PaymentReceived {
+	return slices.DeleteFunc(slices.Clone(f.billing.payments), func(p domain.PaymentReceived) bool { return number != "" && p.Invoice != number })
+}
+
+// Prepayments returns the prepayments on a contract; on all, if id is empty.
+func (f *Facts) Prepayments(id domain.ContractID) []domain.PrepaymentReceived {
+	return slices.DeleteFunc(slices.Clone(f.billing.prepayments), func(p domain.PrepaymentReceived) bool { return id != "" && p.Contract != id })
+}
+
+// Claimed reports whether a buyer claims the credit of a charge for a period.
+func (f *Facts) Claimed(id domain.ContractID, charge string, period domain.Period) bool {
+	return slices.ContainsFunc(f.billing.claims, func(c domain.ServiceCreditClaimed) bool {
+		return c.Contract == id && c.Charge == charge && c.Period == period
+	})
+}
+
+// UtilityBills returns the utility's bills for a site.
+func (f *Facts) UtilityBills(site domain.SiteID) []domain.UtilityBilled {
+	return slices.DeleteFunc(slices.Clone(f.billing.bills), func(b domain.UtilityBilled) bool { return b.Site != site })
+}

@@ -1,0 +1,289 @@
+package rating
+
+import (
+	"fmt"
+	"math/big"
+	"slices"
+	"strings"
+
+	"wattbook/domain"
+	"wattbook/projections/accrual"
+	"wattbook/projections/availability"
+	"wattbook/projections/facts"
+)
+
+// deriver adds the lines that are computed from other lines.
+type deriver struct {
+	facts     *facts.Facts
+	bill      bill
+	contracts []*accrual.Contract // by version in the period
+	invoice   *domain.Invoice
+	terms     []int // of the invoice's lines: number of the version, or -1 for all
+}
+
+// add appends a line.
+func (d *deriver) add(term int, l domain.InvoiceLine) {
+	l.Line = int64(len(d.invoice.Lines) + 1)
+	d.invoice.Lines = append(d.invoice.Lines, l)
+	d.terms = append(d.terms, term)
+}
+
+// derive adds the lines of the charges that are computed from others, in the
+// order of the contract. A percentage is of the lines of its own version; all
+// else is computed once for the period: by the terms of the last version that
+// has it, with the amounts of each version for its part of the month.
+func (d *deriver) derive() error {
+	for i, c := range d.contracts {
+		for _, ch := range c.Charges {
+			if !ch.Derived() {
+				continue
+			}
+			later := slices.ContainsFunc(d.contracts[i+1:], func(o *accrual.Contract) bool { _, ok := chargeOf(o, ch); return ok })
+			if later && ch.Kind != domain.ChargePercentage {
+				continue
+			}
+			if err := d.one(i, ch); err != nil {
+				return fmt.Errorf("charge %s: %w", ch.ID, err)
+			}
+		}
+	}
+	return nil
+}
+
+// chargeOf returns the charge of a contract version with the id and kind of
+// another version's.
+func chargeOf(c *accrual.Contract, ch domain.Charge) (domain.Charge, bool) {
+	i := slices.IndexFunc(c.Charges, func(o domain.Charge) bool { return o.ID == ch.ID && o.Kind == ch.Kind })
+	if i < 0 {
+		return domain.Charge{}, false
+	}
+	return c.Charges[i], true
+}
+
+func (d *deriver) one(term int, ch domain.Charge) error {
+	switch ch.Kind {
+	case domain.ChargePercentage:
+		return d.percentage(term, ch)
+	case domain.ChargeMinimum, domain.ChargeMaximum:
+		return d.bound(ch)
+	case domain.ChargeCommitment:
+		return d.commitment(ch)
+	case domain.ChargeSLACredit:
+		return d.credit(ch)
+	}
+	return fmt.Errorf("kind %q is not computed from others", ch.Kind)
+}
+
+// spent returns the sum of the lines that a charge is computed from: of one
+// version, or of all if term is -1.
+func (d *deriver) spent(term int, ch domain.Charge) domain.Money {
+	sum := domain.Money{Currency: d.invoice.Subtotal.Currency}
+	for i, l := range d.invoice.Lines {
+		covered := slices.Contains(ch.Of, l.Charge)
+		if len(ch.Of) == 0 {
+			covered = !domain.Charge{Kind: l.Kind}.Derived()
+		}
+		if covered && (term < 0 || d.terms[i] == term) {
+			sum = sum.Add(l.Amount)
+		}
+	}
+	return sum
+}
+
+// span returns the part of the period in which versions have the charge, from
+// the first to the last, and its amount for each version's part of the month.
+func (d *deriver) span(ch domain.Charge) (span domain.Interval, portion, amount *big.Rat) {
+	portion, amount = new(big.Rat), new(big.Rat)
+	for _, c := range d.contracts {
+		own, ok := chargeOf(c, ch)
+		in := own.InForce(c.Within(d.bill.interval))
+		if !ok || !in.Valid() {
+			continue
+		}
+		if span.End == 0 {
+			span.Start = in.Start
+		}
+		span.End = in.End
+		of := c.PortionOfMonth(in)
+		portion.Add(portion, of)
+		amount.Add(amount, of.Mul(of, own.Amount.Rat()))
+	}
+	return span, portion, amount
+}
+
+// entry makes a line of an amount that is computed from others.
+func (d *deriver) entry(ch domain.Charge, span domain.Interval, suffix string, amount domain.Money, detail string) domain.InvoiceLine {
+	return domain.InvoiceLine{
+		Charge: ch.ID, Kind: ch.Kind, Description: ch.Description + suffix, Interval: span,
+		Quantity: domain.NewDecimal(1, 0), Unit: "each", Amount: amount, Detail: detail,
+	}
+}
+
+func (d *deriver) percentage(term int, ch domain.Charge) error {
+	span := ch.InForce(d.contracts[term].Within(d.bill.interval))
+	base := d.spent(term, ch)
+	amount, err := base.Currency.Round(base.Decimal().Mul(ch.Portion))
+	if err != nil || amount.IsZero() || !span.Valid() {
+		return err
+	}
+	d.add(term, d.entry(ch, span, "", amount, fmt.Sprintf("%s %% of %s", ch.Portion.Shift(2), base)))
+	return nil
+}
+
+func (d *deriver) bound(ch domain.Charge) error {
+	span, portion, amount := d.span(ch)
+	spent := d.spent(-1, ch)
+	limit, err := spent.Currency.Round(domain.RoundRat(amount, spent.Currency.Digits()))
+	if err != nil || !span.Valid() {
+		return err
+	}
+	detail := fmt.Sprintf("%s %s; charged %s", ch.Kind, limit, spent)
+	if portion.Cmp(big.NewRat(1, 1)) != 0 {
+		detail = fmt.Sprintf("%s %s for %s of a month; charged %s", ch.Kind, limit, domain.RoundRat(portion, quantityPlaces), spent)
+	}
+	if apart := limit.Sub(spent); ch.Kind == domain.ChargeMinimum && apart.Minor > 0 || ch.Kind == domain.ChargeMaximum && apart.Minor < 0 {
+		d.add(-1, d.entry(ch, span, "", apart, detail))
+	}
+	return nil
+}
+
+// term returns what is added to a commitment in the period, and whether its
+// term ends with it.
+func (d *deriver) term(ch domain.Charge, amount *big.Rat) (added domain.Money, ends bool, err error) {
+	currency := d.invoice.Subtotal.Currency
+	if ch.Months <= 1 {
+		added, err = currency.Round(domain.RoundRat(amount, currency.Digits()))
+		return added, true, err
+	}
+	first := d.facts.ContractVersions(d.invoice.Contract)[0].Start
+	start := max(first, ch.From).Time().In(d.bill.zone)
+	p := d.invoice.Period
+	months := int64(p.Year-start.Year())*12 + int64(p.Month-start.Month())
+	added = domain.Money{Currency: currency}
+	if months%ch.Months == 0 {
+		added, err = currency.Round(ch.Amount)
+	}
+	over := len(d.facts.InForce(d.invoice.Contract, p.Next().In(d.bill.zone))) == 0
+	ended := ch.Until != 0 && ch.Until <= d.bill.interval.End
+	return added, months%ch.Months == ch.Months-1 || over || ended, err
+}
+
+// before returns how a commitment stood after the period before.
+func (d *deriver) before(ch domain.Charge) (domain.Balance, error) {
+	nothing := domain.Money{Currency: d.invoice.Subtotal.Currency}
+	b := domain.Balance{Closing: nothing, Rolled: nothing}
+	if !ch.Rollover && ch.Months <= 1 {
+		return b, nil
+	}
+	inv, err := rate(d.facts, d.invoice.Contract, d.invoice.Period.Previous())
+	if err != nil {
+		return b, err
+	}
+	for _, last := range inv.Balances {
+		if last.Charge == ch.ID && last.Closing.Currency == nothing.Currency {
+			return last, nil
+		}
+	}
+	return b, nil
+}
+
+func (d *deriver) commitment(ch domain.Charge) error {
+	span, _, amount := d.span(ch)
+	if !span.Valid() {
+		return nil
+	}
+	added, ends, err := d.term(ch, amount)
+	if err != nil {
+		return err
+	}
+	last, err := d.before(ch)
+	if err != nil {
+		return err
+	}
+	spent := d.spent(-1, ch)
+	least := func(a, b domain.Money) domain.Money {
+		if a.Minor < b.Minor {
+			return a
+		}
+		return b
+	}
+	left := spent
+	left.Minor = max(left.Minor, 0)
+	rolled := least(left, last.Rolled) // paid in the term before, and drawn first
+	fresh := least(left.Sub(rolled), last.Closing.Sub(last.Rolled).Add(added))
+	over := left.Sub(rolled).Sub(fresh)
+	b := domain.Balance{Charge: ch.ID, Opening: last.Closing, Added: added, Drawn: rolled.Add(fresh), Rolled: last.Rolled.Sub(rolled)}
+	b.Closing = b.Opening.Add(b.Added).Sub(b.Drawn)
+	b.Expired = domain.Money{Currency: spent.Currency}
+	if !rolled.IsZero() {
+		d.add(-1, d.entry(ch, span, ", paid in the term before", rolled.Neg(), fmt.Sprintf("%s rolled over, %s of it used", last.Rolled, rolled)))
+	}
+	if factor := ch.OverageFactor.Sub(domain.NewDecimal(1, 0)); !ch.OverageFactor.IsZero() && !over.IsZero() {
+		extra, err := over.Currency.Round(over.Decimal().Mul(factor))
+		if err != nil {
+			return err
+		}
+		if !extra.IsZero() {
+			d.add(-1, d.entry(ch, span, ", beyond the commitment", extra, fmt.Sprintf("spent %s, %s beyond the commitment at %s times its price", spent, over, ch.OverageFactor)))
+		}
+	}
+	if ends {
+		unspent := b.Closing.Sub(b.Rolled)
+		b.Expired = b.Closing
+		if ch.TrueUp && unspent.Minor > 0 {
+			d.add(-1, d.entry(ch, span, ", not spent", unspent, fmt.Sprintf("committed %s, spent %s", last.Closing.Sub(last.Rolled).Add(added), fresh)))
+		}
+		if ch.Rollover {
+			b.Expired = b.Rolled
+			b.Rolled = unspent
+		} else {
+			b.Rolled = domain.Money{Currency: spent.Currency}
+		}
+		b.Closing = b.Rolled
+	}
+	d.invoice.Balances = append(d.invoice.Balances, b)
+	return nil
+}
+
+// credit gives back what the availability that was promised was not kept for.
+func (d *deriver) credit(ch domain.Charge) error {
+	span, _, _ := d.span(ch)
+	if !span.Valid() || ch.SLA.OnClaim && !d.facts.Claimed(d.invoice.Contract, ch.ID, d.invoice.Period) {
+		return nil
+	}
+	signed := d.bill.terms[len(d.bill.terms)-1]
+	a, err := availability.Of(d.facts, signed.Site, ch.SLA.Devices, span, signed.Maintenance, ch.SLA.MinimumOutage)
+	if err != nil {
+		return err
+	}
+	available, portion := a.Portion(), domain.Decimal{}
+	for _, b := range ch.SLA.Bands {
+		if available.Cmp(b.Below.Rat()) < 0 {
+			portion = b.Portion
+		}
+	}
+	if limit := ch.SLA.Cap; !limit.IsZero() && portion.Cmp(limit) > 0 {
+		portion = limit
+	}
+	base := d.spent(-1, ch)
+	amount, err := base.Currency.Round(base.Decimal().Mul(portion).Neg())
+	if err != nil || amount.IsZero() {
+		return err
+	}
+	d.add(-1, d.entry(ch, span, "", amount, fmt.Sprintf("available for %s %% of %s in service: %d outage(s) of at least %s, %s in all; %s %% of %s",
+		domain.RoundRat(new(big.Rat).Mul(available, big.NewRat(100, 1)), 4), length(a.Promised), a.Counting(), length(ch.SLA.MinimumOutage), length(a.Down), portion.Shift(2), base)))
+	return nil
+}
+
+// length writes a duration without the parts that are nothing: "6h", not
+// "6h0m0s".
+func length(d domain.Duration) string {
+	s := d.String()
+	if short, ok := strings.CutSuffix(s, "m0s"); ok {
+		s = short + "m"
+	}
+	if short, ok := strings.CutSuffix(s, "h0m"); ok {
+		s = short + "h"
+	}
+	return s
+}
