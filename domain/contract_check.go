@@ -61,6 +61,9 @@ func (c ContractSigned) Validate() error {
 		} else {
 			path, rule = ch.check(c, ids)
 		}
+		if v, digits := ch.Amount, c.Currency.Digits(); rule == "" && !v.Round(digits).Equal(v) {
+			path, rule = "amount", fmt.Sprintf("amount %s has more digits than %s has, which are %d", v, c.Currency, digits)
+		}
 		if rule != "" {
 			return fail(fmt.Sprintf("charges/%d/%s", i, path), "%s: %s", where, rule)
 		}

@@ -60,6 +60,7 @@ func TestTermsThatCannotBeBilled(t *testing.T) {
 		{contractWith(domain.Charge{ID: "p", Kind: domain.ChargePercentage, Portion: dec("0.1"), Of: []string{"x"}}), "charges/0/of/0", `charge "x" is not before it`},
 		{contractWith(domain.Charge{ID: "c", Kind: domain.ChargeCommitment}), "charges/0/amount", "needs an amount"},
 		{contractWith(domain.Charge{ID: "c", Kind: domain.ChargeCommitment, Amount: dec("1"), Rollover: true}), "charges/0/rollover", "set true_up"},
+		{contractWith(domain.Charge{ID: "c", Kind: domain.ChargeMinimum, Amount: dec("10.005")}), "charges/0/amount", "10.005 has more digits than USD has, which are 2"},
 		{contractWith(domain.Charge{ID: "d", Kind: domain.ChargeDemand}), "charges/0/meters", "needs meters"},
 		{contractWith(domain.Charge{ID: "d", Kind: "gift"}), "charges/0/kind", `kind "gift" is not known`},
 		{sla(domain.SLABand{Below: dec("0.9")}, domain.SLABand{Below: dec("0.99")}), "charges/0/sla/bands/1/below_portion", "bands fall"},

@@ -102,6 +102,17 @@ func about(e domain.Event, one func(about ...any) []identity) (eventlog.Stream, 
 			return "", nil, never, fmt.Errorf("reversal of payout %s of %d sat in block %q", e.Transaction, e.Amount, e.Block)
 		}
 		return stream2("pool", fmt.Sprintf("%s.%s", e.Pool, e.Account)), one("payout", e.Transaction, e.Address), always, nil
+	case domain.PaymentReceived:
+		return stream2("payment", e.Contract), one("payment", e.Contract, e.Reference), never, paid(e.Reference, e.Amount)
+	case domain.PrepaymentReceived:
+		return stream2("payment", e.Contract), one("prepayment", e.Contract, e.Reference), never, paid(e.Reference, e.Amount)
+	case domain.ServiceCreditClaimed:
+		return stream2("payment", e.Contract), one("claim", e.Contract, e.Charge, e.Period), never, nil
+	case domain.UtilityBilled:
+		if !e.Interval.Valid() || e.Reference == "" {
+			return "", nil, never, fmt.Errorf("utility bill %q for %s", e.Reference, e.Interval)
+		}
+		return stream2("utility_bill", e.Site), one("utility bill", e.Site, e.Reference), never, nil
 	}
 	return "", nil, never, fmt.Errorf("%T is not a fact that a source may bring", e)
 }
@@ -110,6 +121,14 @@ func about(e domain.Event, one func(about ...any) []identity) (eventlog.Stream, 
 func FactFits(e domain.Event) error {
 	_, _, _, err := describe(e)
 	return err
+}
+
+// paid checks money that arrived.
+func paid(reference string, amount domain.Money) error {
+	if reference == "" || amount.Minor <= 0 {
+		return fmt.Errorf("payment %q of %s; want a reference and an amount above zero", reference, amount)
+	}
+	return nil
 }
 
 func stream2[S ~string](category string, id S) eventlog.Stream {
@@ -183,6 +202,18 @@ func withOrigin(e domain.Event, o domain.Origin) domain.Event {
 		e.Origin = o
 		return e
 	case domain.PayoutReversed:
+		e.Origin = o
+		return e
+	case domain.PaymentReceived:
+		e.Origin = o
+		return e
+	case domain.PrepaymentReceived:
+		e.Origin = o
+		return e
+	case domain.ServiceCreditClaimed:
+		e.Origin = o
+		return e
+	case domain.UtilityBilled:
 		e.Origin = o
 		return e
 	}

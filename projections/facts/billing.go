@@ -83,3 +83,8 @@ func (f *Facts) Claimed(id domain.ContractID, charge string, period domain.Perio
 func (f *Facts) UtilityBills(site domain.SiteID) []domain.UtilityBilled {
 	return slices.DeleteFunc(slices.Clone(f.billing.bills), func(b domain.UtilityBilled) bool { return b.Site != site })
 }
+
+// Priced reports whether anything is published for a node in a currency.
+func (f *Facts) Priced(node domain.NodeID, c domain.Currency) bool {
+	return f.power[market{node, c}] != nil
+}

@@ -1,0 +1,207 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"wattbook/domain"
+	"wattbook/ingest"
+	"wattbook/projections/facts"
+)
+
+func contractVerb() verb {
+	return verb{
+		name: "contract", args: "check FILE | sign FILE | amend FILE | show [ID] [--version N]",
+		summary: "check, sign, amend or show an AI customer's contract",
+		help: `
+A contract is a YAML file; fixtures/contracts has one for each kind of charge.
+check says whether it can be billed, and if not, the file, the line and the
+rule; beside a book it also checks devices and indexes. sign records a new
+contract. amend records its next version, which replaces the terms from its
+start on: what was issued before then is corrected by notes at the next invoice
+run. show prints the versions on record.
+
+Example: wattbook contract check aurora.yaml`,
+		run: contract,
+	}
+}
+
+func contract(ctx context.Context, p *program, args []string) error {
+	var version int64
+	var site string
+	p.flags.Int64Var(&version, "version", 0, "`number` of the version to show (default all)")
+	p.flags.StringVar(&site, "site", "", "`site`; needed if the log holds several and the file names none")
+	rest, err := p.parse(args, 1, 2)
+	if err != nil {
+		return err
+	}
+	name := ""
+	if len(rest) == 2 {
+		name = rest[1]
+	}
+	switch verb := rest[0]; {
+	case verb == "show":
+		return p.withBook(ctx, func(b *book) error { return contractShow(p, b.facts, domain.ContractID(name), version) })
+	case verb == "check" && name != "":
+		return p.contractCheck(ctx, name, site)
+	case (verb == "sign" || verb == "amend") && name != "":
+		d, err := p.readContractFile(name)
+		if err != nil {
+			return err
+		}
+		return p.withEngine(ctx, func(e *engine) error { return e.signContract(ctx, p, d, site, verb == "amend") })
+	}
+	return usagef("want check, sign or amend and a file, or show")
+}
+
+// contractCheck checks a file by itself and, where there is a book, against
+// it.
+func (p *program) contractCheck(ctx context.Context, name, site string) error {
+	d, err := p.readContractFile(name)
+	if err != nil {
+		return err
+	}
+	say := func(beside string) error {
+		if p.common.json {
+			return p.printJSON(map[string]any{"contract": d.signed.Contract, "charges": len(d.signed.Charges), "beside": beside})
+		}
+		if beside == "" {
+			beside = "by itself: there is no book beside it"
+		}
+		_, err := fmt.Fprintf(p.stdout, "%s: contract %s with %d charges can be billed (checked %s)\n", name, d.signed.Contract, len(d.signed.Charges), beside)
+		return err
+	}
+	s, err := p.settings()
+	if err != nil {
+		return err
+	}
+	if p.host == nil && folder(s.Data).holdsBook() != nil {
+		return say("")
+	}
+	return p.withBook(ctx, func(b *book) error {
+		reg, err := b.siteNamed(first(string(d.signed.Site), site))
+		if err != nil {
+			return err
+		}
+		if err := d.against(b.facts, reg); err != nil {
+			return err
+		}
+		return say("against " + s.Data)
+	})
+}
+
+// first returns the first word that is not empty.
+func first(words ...string) string {
+	for _, w := range words {
+		if w != "" {
+			return w
+		}
+	}
+	return ""
+}
+
+// signContract records a contract, or the next version of one.
+func (e *engine) signContract(ctx context.Context, p *program, d contractDocument, site string, amend bool) error {
+	reg, err := e.siteNamed(first(string(d.signed.Site), site))
+	if err != nil {
+		return err
+	}
+	c := &d.signed
+	c.Site = reg.Site
+	known := e.facts.ContractVersions(c.Contract)
+	next := int64(1)
+	if n := len(known); n > 0 {
+		next = known[n-1].Version + 1
+	}
+	switch {
+	case !amend && len(known) > 0 && c.Version < next && c.Version != 0:
+		// The same again is recorded once; another text is a conflict.
+	case !amend && len(known) > 0:
+		return fmt.Errorf("contract %s is signed, version %d is in force; change it with: wattbook contract amend %s", c.Contract, next-1, d.path)
+	case amend && len(known) == 0:
+		return fmt.Errorf("contract %s is not signed; do that with: wattbook contract sign %s", c.Contract, d.path)
+	case c.Version == 0:
+		c.Version = next
+	case amend && c.Version > next:
+		return configf("%s: version %d of contract %s leaves %d out", d.path, c.Version, c.Contract, next)
+	}
+	if err := d.against(e.facts, reg); err != nil {
+		return err
+	}
+	before := e.recorded
+	e.recorded = ingest.Report{Marks: map[domain.Mark]int{}}
+	err = e.publish(ctx, reg.Site, ingest.Delivery{Source: "contracts", Observed: e.now(), Facts: []domain.Event{*c}})
+	got := e.recorded
+	e.recorded = before
+	e.recorded.Add(got)
+	if err != nil {
+		return err
+	}
+	if got.Conflicts > 0 || got.Rejected > 0 {
+		return fmt.Errorf("contract %s: version %d is on record with other terms, which stand; leave version out to amend it", c.Contract, c.Version)
+	}
+	return p.saySigned(e.facts, *c, got.Facts > 0)
+}
+
+// saySigned says what was recorded, and which invoices it will correct.
+func (p *program) saySigned(f *facts.Facts, c domain.ContractSigned, recorded bool) error {
+	var touched []string
+	for _, i := range f.Invoices() {
+		if i.Invoice.Contract == c.Contract && i.Invoice.Interval.End > c.Start && !f.Voided(i.Invoice.Number) {
+			touched = append(touched, i.Invoice.Number)
+		}
+	}
+	if p.common.json {
+		return p.printJSON(map[string]any{"contract": c.Contract, "version": c.Version, "recorded": recorded, "start": c.Start, "invoices_to_correct": touched})
+	}
+	what := "is signed"
+	if !recorded {
+		what = "was signed before"
+	}
+	fmt.Fprintf(p.stdout, "contract %s version %d %s, in force from %s\n", c.Contract, c.Version, what, c.Start)
+	for _, n := range touched {
+		fmt.Fprintf(p.stdout, "invoice %s is for a time that it changes: the next invoice run corrects it by a note\n", n)
+	}
+	return nil
+}
+
+func contractShow(p *program, f *facts.Facts, id domain.ContractID, version int64) error {
+	var all []domain.ContractSigned
+	var known []string
+	for _, s := range f.Sites() {
+		for _, c := range f.Contracts(s.Site) {
+			known = append(known, string(c))
+			for _, v := range f.ContractVersions(c) {
+				if (id == "" || c == id) && (version == 0 || v.Version == version) {
+					all = append(all, v)
+				}
+			}
+		}
+	}
+	if len(all) == 0 {
+		if id == "" {
+			return fmt.Errorf("no contract is signed")
+		}
+		return fmt.Errorf("contract %s version %d is not on record; did you mean %s?", id, version, nearest(string(id), known))
+	}
+	if p.common.json {
+		return p.printJSON(all)
+	}
+	for _, c := range all {
+		zone, err := f.Zone(c.Zone)
+		if err != nil {
+			zone = time.UTC
+		}
+		local := func(t domain.Instant) string { return t.Time().In(zone).Format("2006-01-02 15:04") }
+		until := ""
+		if c.End != 0 {
+			until = " until " + local(c.End)
+		}
+		fmt.Fprintf(p.stdout, "%s version %d: %s for %s, from %s%s (%s), %s, %d days to pay\n", c.Contract, c.Version, c.Seller.Name, c.Buyer.Name, local(c.Start), until, c.Zone, c.Currency, c.PaymentDays)
+		for _, ch := range c.Charges {
+			fmt.Fprintf(p.stdout, "  %-16s %-20s %s\n", ch.ID, ch.Kind, ch.Description)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,179 @@
+package main
+
+import (
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"wattbook/domain"
+	"wattbook/domain/eventlog"
+	"wattbook/ingest/pebblelog"
+	"wattbook/projections/logscript"
+)
+
+// scriptedBook is a data folder whose log holds what a script plays.
+func scriptedBook(t *testing.T, lines ...string) string {
+	t.Helper()
+	p := logscript.New()
+	if err := p.Play(lines...); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Facts(); err != nil { // the last contract is signed
+		t.Fatal(err)
+	}
+	data := filepath.Join(t.TempDir(), "book")
+	var now domain.Instant
+	log, err := pebblelog.Open(pebblelog.Config{Dir: folder(data).log(), Now: func() domain.Instant { return now }, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for r, err := range p.Log.ReadAll(t.Context(), 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		now = r.RecordedAt
+		draft := eventlog.Draft{ID: r.ID, Type: r.Type, Payload: r.Payload, Metadata: r.Metadata}
+		if _, err := log.Append(t.Context(), eventlog.Write{Stream: r.Stream, Expect: eventlog.Any, Events: []eventlog.Draft{draft}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return data
+}
+
+func examples(t *testing.T) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join("..", "..", "fixtures", "contracts", "*.yaml"))
+	if err != nil || len(files) < 4 {
+		t.Fatalf("examples: %v, %v", files, err)
+	}
+	return files
+}
+
+// TestExampleContractsCanBeBilled checks the examples, and that together they
+// show every kind of charge.
+func TestExampleContractsCanBeBilled(t *testing.T) {
+	all := ""
+	for _, file := range examples(t) {
+		got := wattbook(t, "contract", "check", file, "--data", filepath.Join(t.TempDir(), "none"))
+		if got.code != exitOK || !strings.Contains(got.out, "can be billed (checked by itself") {
+			t.Errorf("%s: exit %d\n%s%s", file, got.code, got.out, got.errors)
+		}
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all += string(raw)
+	}
+	for _, kind := range []domain.ChargeKind{
+		domain.ChargeReservedGPUs, domain.ChargeOnDemandGPUs, domain.ChargeReservedPower, domain.ChargePassThrough, domain.ChargeFixed, domain.ChargeUsage,
+		domain.ChargeDemand, domain.ChargePercentage, domain.ChargeMinimum, domain.ChargeMaximum, domain.ChargeCommitment, domain.ChargeSLACredit,
+	} {
+		if !strings.Contains(all, "kind: "+string(kind)) {
+			t.Errorf("no example shows %s", kind)
+		}
+	}
+}
+
+// TestContractsThatCannotBeBilled changes the examples, one line each, and
+// holds the file, the line and the rule that the error names.
+func TestContractsThatCannotBeBilled(t *testing.T) {
+	for _, c := range []struct{ file, change, to, want string }{
+		{"usage", "{from: 1000, up_to: 5000", "{from: 1200, up_to: 5000", ":22: contract ember-usage: charge 1 (gpu-hours): tier gap: tier 2 begins at 1200"},
+		{"usage", "{from: 5000, rate: 1.99}", "{from: 5000, up_to: 9000, rate: 1.99}", ":23: contract ember-usage: charge 1 (gpu-hours): tier gap: nothing prices what is beyond 9000"},
+		{"usage", `to: "22:00", rate: 0.11`, `to: "23:00", rate: 0.11`, `:31: contract ember-usage: charge 2 (energy): windows "peak" and "night" overlap on Monday at 22:00`},
+		{"usage", "zone: America/Chicago", "zone: America/Springfield", `:8: contract ember-usage: zone "America/Springfield" is not an IANA time zone`},
+		{"usage", "currency: USD", "currency: USX", `:7: contract ember-usage: `},
+		{"usage", "category: AE", "category: S", `:12: contract ember-usage: tax category S needs a rate`},
+		{"usage", "measure: gpu-hours", "mesure: gpu-hours", `:17: there is no key "mesure" here; did you mean "measure"?`},
+		{"usage", "start: 2026-11-01", "start: next week", `:9: contract ember-usage: "next week" is not a time such as 2026-10-01`},
+		{"reserved", "2027-07-01", "2026-12-01", `:28: contract dawn-reserved: charge 1 (gpus): its ramp overlaps`},
+		{"reserved", "quantity: 16}", "quantity: 16, until: 2027-08-01}", `:28: contract dawn-reserved: charge 1 (gpus): its ramp overlaps or has a gap`},
+		{"commitment", "amount: 1000}", "amount: 1000.005}", `:25: contract fjord-committed: charge 5 (least): amount 1000.005 has more digits than USD has, which are 2`},
+		{"commitment", "of: [gpu-hours, platform]", "of: [gpu-hours, patform]", `:15: contract fjord-committed: charge 3 (support): charge "patform" is not before it`},
+	} {
+		raw, err := os.ReadFile(filepath.Join("..", "..", "fixtures", "contracts", c.file+".yaml"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(raw), c.change) {
+			t.Fatalf("%s does not hold %q", c.file, c.change)
+		}
+		path := filepath.Join(t.TempDir(), "contract.yaml")
+		if err := os.WriteFile(path, []byte(strings.Replace(string(raw), c.change, c.to, 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got := wattbook(t, "contract", "check", path, "--data", filepath.Join(t.TempDir(), "none"))
+		if got.code != exitUsage || !strings.Contains(got.errors, path+c.want) {
+			t.Errorf("%s with %q: exit %d\n%swant %s", c.file, c.to, got.code, got.errors, c.want)
+		}
+	}
+}
+
+const small = `
+id: aurora
+seller: {id: seller, name: Seller, country: US}
+buyer: {id: aurora, name: Aurora, country: US}
+series: CB
+currency: USD
+zone: UTC
+start: 2026-10-01
+payment_days: 30
+tax: {name: Sales tax, rate_portion: 0.1}
+charges:
+  - {id: used, kind: usage, description: used, measure: kwh, meters: [n4], rate: 0.1}
+`
+
+// TestSigningAndAmending signs a contract, signs it again, contradicts it,
+// amends it and shows it.
+func TestSigningAndAmending(t *testing.T) {
+	data := scriptedBook(t, "now 2026-09-01", "site s step=1h", "meter revenue", "meter n4 under=revenue use=ai")
+	file := filepath.Join(t.TempDir(), "aurora.yaml")
+	write := func(replace ...string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(strings.NewReplacer(replace...).Replace(small)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		name    string
+		replace []string
+		args    []string
+		code    int
+		want    string
+	}{
+		{"nothing is signed", nil, []string{"show"}, exitFinding, "no contract is signed"},
+		{"amended before it is signed", nil, []string{"amend"}, exitFinding, "is not signed; do that with"},
+		{"of a meter that is not there", []string{"[n4]", "[n5]"}, []string{"sign"}, exitUsage, `aurora.yaml:12: contract aurora: charge 1 (used): device n5 is not registered at s; did you mean "n4"?`},
+		{"checked beside the book", nil, []string{"check"}, exitOK, "can be billed (checked against " + data},
+		{"signed", nil, []string{"sign"}, exitOK, "contract aurora version 1 is signed, in force from 2026-10-01T00:00:00Z"},
+		{"signed again without a version", nil, []string{"sign"}, exitFinding, "is signed, version 1 is in force; change it with"},
+		{"the same version again", []string{"series", "version: 1\nseries"}, []string{"sign"}, exitOK, "version 1 was signed before"},
+		{"the same version with other terms", []string{"series", "version: 1\nseries", "0.1}", "0.2}"}, []string{"sign"}, exitFinding, "version 1 is on record with other terms"},
+		{"amended", []string{"2026-10-01", "2026-10-16", "0.1}", "0.2}"}, []string{"amend"}, exitOK, "contract aurora version 2 is signed, in force from 2026-10-16"},
+		{"a version is left out", []string{"series", "version: 9\nseries"}, []string{"amend"}, exitUsage, "version 9 of contract aurora leaves 3 out"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			write(c.replace...)
+			args := append([]string{"contract"}, c.args...)
+			if c.args[0] != "show" {
+				args = append(args, file)
+			}
+			got := wattbook(t, append(args, "--data", data)...)
+			if got.code != c.code || !strings.Contains(got.out+got.errors, c.want) {
+				t.Errorf("exit %d, want %d and %q\n%s%s", got.code, c.code, c.want, got.out, got.errors)
+			}
+		})
+	}
+	shown := wattbook(t, "contract", "show", "aurora", "--data", data)
+	if shown.code != exitOK || !strings.Contains(shown.out, "aurora version 1: Seller for Aurora, from 2026-10-01 00:00 (UTC), USD, 30 days to pay") || !strings.Contains(shown.out, "aurora version 2") {
+		t.Errorf("show: exit %d\n%s%s", shown.code, shown.out, shown.errors)
+	}
+	if got := wattbook(t, "contract", "show", "aurora", "--version", "2", "--json", "--data", data); got.code != exitOK || strings.Contains(got.out, `"version": 1`) || !strings.Contains(got.out, `"version": 2`) {
+		t.Errorf("show one version as JSON: exit %d\n%s", got.code, got.out)
+	}
+}

@@ -1,0 +1,405 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"wattbook/domain"
+	"wattbook/projections/facts"
+)
+
+// contractFile is a contract as a file says it. Times are instants
+// ("2026-10-01T05:00:00Z") or local to the contract's zone ("2026-10-01").
+type contractFile struct {
+	ID             domain.ContractID `yaml:"id"`
+	Site           domain.SiteID     `yaml:"site"`
+	Version        int64             `yaml:"version"`
+	Seller         partyFile         `yaml:"seller"`
+	Buyer          partyFile         `yaml:"buyer"`
+	Series         string            `yaml:"series"`
+	Currency       string            `yaml:"currency"`
+	Zone           string            `yaml:"zone"`
+	Start          string            `yaml:"start"`
+	End            string            `yaml:"end"`
+	PaymentDays    int64             `yaml:"payment_days"`
+	BuyerReference string            `yaml:"buyer_reference"`
+	OrderReference string            `yaml:"order_reference"`
+	PrepaidPortion domain.Decimal    `yaml:"prepaid_portion"`
+	Tax            struct {
+		Name     string             `yaml:"name"`
+		Rate     domain.Decimal     `yaml:"rate_portion"`
+		Reason   string             `yaml:"reason"`
+		Category domain.TaxCategory `yaml:"category"`
+	} `yaml:"tax"`
+	Maintenance []spanFile   `yaml:"maintenance"`
+	Charges     []chargeFile `yaml:"charges"`
+}
+
+type spanFile struct {
+	Start string `yaml:"start"`
+	End   string `yaml:"end"`
+}
+
+type partyFile struct {
+	ID       domain.CustomerID `yaml:"id"`
+	Name     string            `yaml:"name"`
+	Address  []string          `yaml:"address"`
+	Country  string            `yaml:"country"`
+	TaxID    string            `yaml:"tax_id"`
+	Endpoint string            `yaml:"endpoint"`
+	Bank     *struct {
+		Holder  string `yaml:"holder"`
+		Name    string `yaml:"name"`
+		Account string `yaml:"account"`
+		Routing string `yaml:"routing"`
+	} `yaml:"bank"`
+}
+
+type chargeFile struct {
+	ID            string            `yaml:"id"`
+	Kind          string            `yaml:"kind"`
+	Description   string            `yaml:"description"`
+	Quantity      int64             `yaml:"quantity"`
+	Rate          domain.Decimal    `yaml:"rate"`
+	Overage       domain.Decimal    `yaml:"overage_rate"`
+	OverageFactor domain.Decimal    `yaml:"overage_factor"`
+	Meters        []domain.DeviceID `yaml:"meters"`
+	Adder         domain.Decimal    `yaml:"adder_per_mwh"`
+	LossPortion   domain.Decimal    `yaml:"loss_portion"`
+	From          string            `yaml:"from"`
+	Until         string            `yaml:"until"`
+	Ramp          []struct {
+		From     string         `yaml:"from"`
+		Until    string         `yaml:"until"`
+		Quantity int64          `yaml:"quantity"`
+		Rate     domain.Decimal `yaml:"rate"`
+	} `yaml:"ramp"`
+	Measure domain.Measure    `yaml:"measure"`
+	Model   domain.PriceModel `yaml:"model"`
+	Free    domain.Decimal    `yaml:"free_quantity"`
+	Block   domain.Decimal    `yaml:"block_quantity"`
+	Tiers   []struct {
+		From *domain.Decimal `yaml:"from"`
+		UpTo *domain.Decimal `yaml:"up_to"`
+		Rate domain.Decimal  `yaml:"rate"`
+		Flat domain.Decimal  `yaml:"flat"`
+	} `yaml:"tiers"`
+	Windows []struct {
+		Name string         `yaml:"name"`
+		Days []string       `yaml:"days"`
+		From string         `yaml:"from"`
+		To   string         `yaml:"to"`
+		Rate domain.Decimal `yaml:"rate"`
+	} `yaml:"windows"`
+	Index       domain.NodeID   `yaml:"index"`
+	IndexFactor domain.Decimal  `yaml:"index_factor"`
+	IndexFloor  *domain.Decimal `yaml:"index_floor"`
+	IndexCap    *domain.Decimal `yaml:"index_cap"`
+	PUE         *struct {
+		Facility []domain.DeviceID `yaml:"facility"`
+		IT       []domain.DeviceID `yaml:"it"`
+		Cap      domain.Decimal    `yaml:"cap"`
+	} `yaml:"pue"`
+	Of       []string       `yaml:"of"`
+	Portion  domain.Decimal `yaml:"portion"`
+	Amount   domain.Decimal `yaml:"amount"`
+	Months   int64          `yaml:"months"`
+	TrueUp   bool           `yaml:"true_up"`
+	Rollover bool           `yaml:"rollover"`
+	SLA      *struct {
+		Devices       []domain.DeviceID `yaml:"devices"`
+		MinimumOutage domain.Duration   `yaml:"minimum_outage"`
+		Bands         []struct {
+			Below   domain.Decimal `yaml:"below_portion"`
+			Portion domain.Decimal `yaml:"credit_portion"`
+		} `yaml:"bands"`
+		Cap     domain.Decimal `yaml:"cap_portion"`
+		OnClaim bool           `yaml:"on_claim"`
+	} `yaml:"sla"`
+}
+
+// contractDocument is a contract that was read, with where its terms stand.
+type contractDocument struct {
+	path   string
+	root   *yaml.Node
+	signed domain.ContractSigned
+}
+
+// readContract reads a contract's file. Errors name the file, the line and the
+// rule.
+func readContract(name string, raw []byte) (contractDocument, error) {
+	d := contractDocument{path: name}
+	var root yaml.Node
+	if err := yaml.Unmarshal(raw, &root); err != nil {
+		return d, configf("contract %s: %w", name, err)
+	}
+	if len(root.Content) == 0 {
+		return d, configf("contract %s is empty", name)
+	}
+	d.root = root.Content[0]
+	var c contractFile
+	if err := checkTerms(name, d.root, reflect.TypeOf(c)); err != nil {
+		return d, err
+	}
+	if err := d.root.Decode(&c); err != nil {
+		return d, configf("contract %s: %w", name, err)
+	}
+	if err := d.read(c); err != nil {
+		return d, d.locate(err)
+	}
+	// A version that is left out is given when the contract is signed.
+	check := d.signed
+	check.Version = max(check.Version, 1)
+	return d, d.locate(check.Validate())
+}
+
+// checkTerms refuses keys that the type does not have, and keys that are given
+// twice.
+func checkTerms(name string, n *yaml.Node, t reflect.Type) error {
+	for t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	switch {
+	case n.Kind == yaml.SequenceNode && t.Kind() == reflect.Slice:
+		for _, c := range n.Content {
+			if err := checkTerms(name, c, t.Elem()); err != nil {
+				return err
+			}
+		}
+	case n.Kind == yaml.MappingNode && t.Kind() == reflect.Struct:
+		fields := fieldsOf(t)
+		known := make([]string, 0, len(fields))
+		for f := range fields {
+			known = append(known, f)
+		}
+		slices.Sort(known)
+		seen := map[string]bool{}
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			key := n.Content[i]
+			field, ok := fields[key.Value]
+			switch {
+			case !ok:
+				return configf("%s:%d: there is no key %q here; did you mean %q?", name, key.Line, key.Value, nearest(key.Value, known))
+			case seen[key.Value]:
+				return configf("%s:%d: key %q is given twice", name, key.Line, key.Value)
+			}
+			seen[key.Value] = true
+			if err := checkTerms(name, n.Content[i+1], t.FieldByIndex(field).Type); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// readContractFile is [readContract] of a file of the verb's folder.
+func (p *program) readContractFile(name string) (contractDocument, error) {
+	raw, err := os.ReadFile(p.path(name))
+	if err != nil {
+		return contractDocument{}, usagef("%v", err)
+	}
+	return readContract(name, raw)
+}
+
+// locate puts the file and the line of a term before the rule that it breaks.
+func (d contractDocument) locate(err error) error {
+	var term *domain.TermError
+	if !errors.As(err, &term) {
+		return err
+	}
+	at := d.root
+	for key := range strings.SplitSeq(term.Path, "/") {
+		next := child(at, key)
+		if next == nil {
+			break
+		}
+		at = next
+	}
+	return configf("%s:%d: %s", d.path, at.Line, err)
+}
+
+// child returns the value of a key or the element of a number, or nil.
+func child(n *yaml.Node, key string) *yaml.Node {
+	switch n.Kind {
+	case yaml.MappingNode:
+		for i := 0; i+1 < len(n.Content); i += 2 {
+			if name := n.Content[i].Value; name == key || name == key+"_portion" {
+				return n.Content[i+1]
+			}
+		}
+	case yaml.SequenceNode:
+		if i, err := strconv.Atoi(key); err == nil && i < len(n.Content) {
+			return n.Content[i]
+		}
+	}
+	return nil
+}
+
+// read makes the event of a file.
+func (d *contractDocument) read(c contractFile) error {
+	fail := func(path, format string, args ...any) error {
+		return &domain.TermError{Contract: c.ID, Path: path, Rule: fmt.Sprintf(format, args...)}
+	}
+	zone, err := time.LoadLocation(c.Zone)
+	if err != nil || c.Zone == "" {
+		return fail("zone", "zone %q is not an IANA time zone such as America/Chicago", c.Zone)
+	}
+	var wrong error
+	at := func(path, s string) domain.Instant {
+		t, err := localTime(s, zone)
+		if err != nil && wrong == nil {
+			wrong = fail(path, "%v", err)
+		}
+		return t
+	}
+	d.signed = domain.ContractSigned{
+		Site: c.Site, Contract: c.ID, Version: c.Version, Seller: c.Seller.party(), Buyer: c.Buyer.party(), Series: c.Series,
+		Currency: domain.Currency(c.Currency), Zone: c.Zone, Start: at("start", c.Start), PaymentDays: c.PaymentDays,
+		Tax:            domain.Tax{Name: c.Tax.Name, Rate: c.Tax.Rate, Reason: c.Tax.Reason, Category: c.Tax.Category},
+		BuyerReference: c.BuyerReference, OrderReference: c.OrderReference, PrepaidPortion: c.PrepaidPortion,
+	}
+	if c.End != "" {
+		d.signed.End = at("end", c.End)
+	}
+	for i, m := range c.Maintenance {
+		path := fmt.Sprintf("maintenance/%d", i)
+		d.signed.Maintenance = append(d.signed.Maintenance, domain.Interval{Start: at(path, m.Start), End: at(path, m.End)})
+	}
+	for i, f := range c.Charges {
+		path := fmt.Sprintf("charges/%d/", i)
+		ch, rule := f.charge(func(key, s string) domain.Instant { return at(path+key, s) })
+		if rule != nil && wrong == nil {
+			wrong = fail(path+rule.path, "charge %d (%s): %s", i+1, f.ID, rule.text)
+		}
+		d.signed.Charges = append(d.signed.Charges, ch)
+	}
+	return wrong
+}
+
+// broken is a rule that only a file can break.
+type broken struct{ path, text string }
+
+// charge makes the charge of a file. The ends that tiers and steps of a ramp
+// state twice must agree.
+func (f chargeFile) charge(at func(key, s string) domain.Instant) (domain.Charge, *broken) {
+	var rule *broken
+	wrong := func(path, format string, args ...any) {
+		if rule == nil {
+			rule = &broken{path, fmt.Sprintf(format, args...)}
+		}
+	}
+	c := domain.Charge{
+		ID: f.ID, Kind: domain.ChargeKind(f.Kind), Description: f.Description, Quantity: f.Quantity, Rate: f.Rate, Overage: f.Overage,
+		OverageFactor: f.OverageFactor, Meters: f.Meters, Adder: f.Adder, LossPortion: f.LossPortion, Measure: f.Measure, Model: f.Model,
+		Free: f.Free, Block: f.Block, Index: f.Index, IndexFactor: f.IndexFactor, IndexFloor: f.IndexFloor, IndexCap: f.IndexCap,
+		Of: f.Of, Portion: f.Portion, Amount: f.Amount, Months: f.Months, TrueUp: f.TrueUp, Rollover: f.Rollover,
+	}
+	if f.From != "" {
+		c.From = at("from", f.From)
+	}
+	if f.Until != "" {
+		c.Until = at("until", f.Until)
+	}
+	for i, r := range f.Ramp {
+		path := fmt.Sprintf("ramp/%d/from", i)
+		step := domain.RampStep{From: at(path, r.From), Quantity: r.Quantity, Rate: r.Rate}
+		if i > 0 && f.Ramp[i-1].Until != "" && at(fmt.Sprintf("ramp/%d/until", i-1), f.Ramp[i-1].Until) != step.From {
+			wrong(path, "its ramp overlaps or has a gap: step %d ends at %s, and step %d begins at %s", i, f.Ramp[i-1].Until, i+1, r.From)
+		}
+		c.Ramp = append(c.Ramp, step)
+	}
+	for i, t := range f.Tiers {
+		if t.From != nil && i == 0 && !t.From.IsZero() {
+			wrong("tiers/0/from", "tier gap: nothing prices what is below %s", t.From)
+		}
+		if t.From != nil && i > 0 && (f.Tiers[i-1].UpTo == nil || !t.From.Equal(*f.Tiers[i-1].UpTo)) {
+			wrong(fmt.Sprintf("tiers/%d/from", i), "tier gap: tier %d begins at %s, which is not where tier %d ends", i+1, t.From, i)
+		}
+		c.Tiers = append(c.Tiers, domain.Tier{UpTo: t.UpTo, Rate: t.Rate, Flat: t.Flat})
+	}
+	for _, w := range f.Windows {
+		c.Windows = append(c.Windows, domain.Window{Name: w.Name, Days: w.Days, From: w.From, To: w.To, Rate: w.Rate})
+	}
+	if f.PUE != nil {
+		c.PUE = &domain.PUE{Facility: f.PUE.Facility, IT: f.PUE.IT, Cap: f.PUE.Cap}
+	}
+	if f.SLA != nil {
+		c.SLA = &domain.SLA{Devices: f.SLA.Devices, MinimumOutage: f.SLA.MinimumOutage, Cap: f.SLA.Cap, OnClaim: f.SLA.OnClaim}
+		for _, b := range f.SLA.Bands {
+			c.SLA.Bands = append(c.SLA.Bands, domain.SLABand{Below: b.Below, Portion: b.Portion})
+		}
+	}
+	return c, rule
+}
+
+func (f partyFile) party() domain.Party {
+	p := domain.Party{ID: f.ID, Name: f.Name, Address: f.Address, Country: f.Country, TaxID: f.TaxID, Endpoint: f.Endpoint}
+	if b := f.Bank; b != nil {
+		p.Bank = &domain.Bank{Holder: b.Holder, Name: b.Name, Account: b.Account, Routing: b.Routing}
+	}
+	return p
+}
+
+// localTime reads an instant, or a date or time in a zone.
+func localTime(s string, zone *time.Location) (domain.Instant, error) {
+	if t, err := domain.ParseInstant(s); err == nil {
+		return t, nil
+	}
+	for _, layout := range []string{time.DateOnly, "2006-01-02T15:04", "2006-01-02T15:04:05"} {
+		if t, err := time.ParseInLocation(layout, s, zone); err == nil {
+			return domain.At(t), nil
+		}
+	}
+	return 0, fmt.Errorf("%q is not a time such as 2026-10-01 (local) or 2026-10-01T05:00:00Z", s)
+}
+
+// against checks a contract against what the log knows: its site, its devices,
+// its indexes, and that its windows change where metering intervals do.
+func (d contractDocument) against(f *facts.Facts, site domain.SiteRegistered) error {
+	c := d.signed
+	fail := func(path, format string, args ...any) error {
+		return d.locate(&domain.TermError{Contract: c.Contract, Path: path, Rule: fmt.Sprintf(format, args...)})
+	}
+	var known []string
+	for _, dev := range f.Devices(site.Site) {
+		known = append(known, string(dev.Device))
+	}
+	for i, ch := range c.Charges {
+		devices := ch.Meters
+		if ch.PUE != nil {
+			devices = slices.Concat(devices, ch.PUE.Facility, ch.PUE.IT)
+		}
+		path := "meters"
+		if ch.SLA != nil {
+			devices, path = slices.Concat(devices, ch.SLA.Devices), "sla/devices"
+		}
+		for _, dev := range devices {
+			if !slices.Contains(known, string(dev)) {
+				return fail(fmt.Sprintf("charges/%d/%s", i, path), "charge %d (%s): device %s is not registered at %s; did you mean %q?", i+1, ch.ID, dev, site.Site, nearest(string(dev), known))
+			}
+		}
+		index := ch.Index
+		if ch.Kind == domain.ChargePassThrough && index == "" {
+			index = site.Node
+		}
+		if index != "" && !f.Priced(index, c.Currency) {
+			return fail(fmt.Sprintf("charges/%d/index", i), "charge %d (%s): index %s has no published price in %s; import some first", i+1, ch.ID, index, c.Currency)
+		}
+		for j, w := range ch.Windows {
+			from, to, _, err := w.Minutes()
+			step := int(site.Step / domain.Minute)
+			if err == nil && step > 0 && (from%step != 0 || to%step != 0) {
+				return fail(fmt.Sprintf("charges/%d/windows/%d", i, j), "charge %d (%s): window %q changes inside a metering interval of %s", i+1, ch.ID, w.Name, site.Step)
+			}
+		}
+	}
+	return nil
+}
