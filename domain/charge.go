@@ -1,5 +1,7 @@
 package domain
 
+import "slices"
+
 // ChargeKind is how a charge is computed.
 type ChargeKind string
 
@@ -190,6 +192,18 @@ func (c Charge) ByPeriod() bool {
 		return c.Model != PerUnit || !c.Free.IsZero() || !c.Block.IsZero()
 	}
 	return true
+}
+
+// Devices returns the devices that the charge is computed from.
+func (c Charge) Devices() []DeviceID {
+	all := slices.Clone(c.Meters)
+	if c.PUE != nil {
+		all = append(append(all, c.PUE.Facility...), c.PUE.IT...)
+	}
+	if c.SLA != nil {
+		all = append(all, c.SLA.Devices...)
+	}
+	return all
 }
 
 // Derived reports whether the charge is computed from the lines of others.

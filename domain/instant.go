@@ -159,6 +159,9 @@ func (p Period) Next() Period {
 	return Period{t.Year(), t.Month()}
 }
 
+// After reports whether p is later than q.
+func (p Period) After(q Period) bool { return p.Year > q.Year || p.Year == q.Year && p.Month > q.Month }
+
 // Previous returns the month before p.
 func (p Period) Previous() Period {
 	t := time.Date(p.Year, p.Month-1, 1, 0, 0, 0, 0, time.UTC)

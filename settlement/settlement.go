@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"wattbook/domain"
 	"wattbook/domain/eventlog"
@@ -51,6 +52,8 @@ type Settler struct {
 	// Partial allows a period that begins before the site's book does: what
 	// was before is not in it.
 	Partial bool
+	// RenderNote makes the documents of a note likewise.
+	RenderNote func(domain.Note) ([]Document, error)
 }
 
 // Refresh folds what the log holds beyond the facts.
@@ -90,7 +93,7 @@ func (s *Settler) whole(site domain.SiteID, c domain.PeriodClosed, gaps []Gap) e
 	begins, meters := s.Facts.Begins(site)
 	switch reached := s.Facts.Reached(site); {
 	case c.Missing > 0:
-		return fmt.Errorf("%d readings are missing, first %s; import them (wattbook import readings) or wait for the meter", c.Missing, gaps[0])
+		return fmt.Errorf("%d readings are missing: %s; import them (wattbook import readings) or wait for the meter", c.Missing, listed(gaps))
 	case meters && c.Metered+c.Estimated == 0:
 		return errors.New("no meter was in service in it")
 	case meters && begins > c.Interval.Start && !s.Partial:
@@ -111,6 +114,21 @@ type Gap struct {
 
 // String names the meter and the interval.
 func (g Gap) String() string { return fmt.Sprintf("%s %s", g.Meter, g.Interval) }
+
+// gapsShown is how many gaps an error names.
+const gapsShown = 8
+
+// listed names the gaps, and how many more there are.
+func listed(gaps []Gap) string {
+	var names []string
+	for _, g := range gaps[:min(len(gaps), gapsShown)] {
+		names = append(names, g.String())
+	}
+	if more := len(gaps) - gapsShown; more > 0 {
+		names = append(names, fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(names, ", ")
+}
 
 // Closing draws the closing of a period from the facts, without recording it,
 // and the gaps that keep it from being complete. A meter counts from when it
@@ -257,7 +275,7 @@ func (s *Settler) issue(ctx context.Context, id domain.ContractID, period domain
 			return fail(err)
 		}
 		out.InvoiceIssued.Documents = Digests(out.Documents)
-		event, err := wire.Draft(domain.EventIDOf("invoice", string(id), period.String()), out.InvoiceIssued, nil)
+		event, err := wire.Draft(s.invoiceID(id, period), out.InvoiceIssued, nil)
 		if err != nil {
 			return fail(err)
 		}
@@ -280,6 +298,22 @@ func (s *Settler) issue(ctx context.Context, id domain.ContractID, period domain
 		}
 		return out, true, s.Refresh(ctx)
 	}
+}
+
+// invoiceID is the id of the event that issues a contract's invoice for a
+// period: one for each time that the invoice before it was voided.
+func (s *Settler) invoiceID(id domain.ContractID, period domain.Period) domain.EventID {
+	about := []string{"invoice", string(id), period.String()}
+	voided := 0
+	for _, v := range s.Facts.Voids() {
+		if v.Contract == id && v.Period == period {
+			voided++
+		}
+	}
+	if voided > 0 {
+		about = append(about, fmt.Sprint(voided))
+	}
+	return domain.EventIDOf(about...)
 }
 
 // reprint returns an invoice that is on record, with its documents.

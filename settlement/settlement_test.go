@@ -19,6 +19,7 @@ import (
 	"wattbook/projections"
 	"wattbook/projections/facts"
 	"wattbook/projections/logscript"
+	"wattbook/projections/receivables"
 	"wattbook/settlement"
 	"wattbook/settlement/pools"
 	"wattbook/settlement/rating"
@@ -27,6 +28,8 @@ import (
 var rewrite = flag.Bool("rewrite", false, "write the answers that are given into the scripts")
 
 func TestSettle(t *testing.T) { logscript.Run(t, "testdata/settle.txt", *rewrite, answer) }
+
+func TestNotes(t *testing.T) { logscript.Run(t, "testdata/notes.txt", *rewrite, answer) }
 
 func TestReconcile(t *testing.T) { logscript.Run(t, "testdata/reconcile.txt", *rewrite, answer) }
 
@@ -38,7 +41,12 @@ func render(inv domain.Invoice) ([]settlement.Document, error) {
 
 // settler starts a run as a new process does: it knows nothing yet.
 func settler(log eventlog.Log, now domain.Instant) *settlement.Settler {
-	return &settlement.Settler{Log: log, Facts: facts.New(), Now: func() domain.Instant { return now }, Render: render}
+	return &settlement.Settler{Log: log, Facts: facts.New(), Now: func() domain.Instant { return now }, Render: render, RenderNote: renderNote}
+}
+
+func renderNote(n domain.Note) ([]settlement.Document, error) {
+	b, err := json.Marshal(n)
+	return []settlement.Document{{Name: n.Number + ".json", Content: b}}, err
 }
 
 // answer closes, issues or reconciles, each in a new run, and shows what came
@@ -72,6 +80,18 @@ func answer(p *logscript.Player, question []string) (string, error) {
 		}
 		issued, err := s.Issue(ctx, p.Site(), period, only)
 		return invoices(issued), told(err)
+	case "correct":
+		period, err := domain.ParsePeriod(question[1])
+		if err != nil {
+			return "", err
+		}
+		all, err := s.Correct(ctx, p.Site(), period, "")
+		return notes(all), told(err)
+	case "void":
+		v, err := s.Void(ctx, question[1], strings.Join(question[2:], " "))
+		return fmt.Sprintf("%s of %s for %s: %s", v.Invoice, v.Contract, v.Period, v.Reason), err
+	case "standing":
+		return standings(f, p), nil
 	case "reconcile":
 		iv, err := p.Interval(question[1])
 		if err != nil {
@@ -103,6 +123,40 @@ func invoices(all []settlement.Issued) string {
 			what = "before"
 		}
 		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\tdue %s\tissued %s, %s", i.Invoice.Number, i.Invoice.Contract, i.Invoice.Total, day(i.Invoice.Due), day(i.Invoice.Issued), what))
+	}
+	return logscript.Table(rows...)
+}
+
+func notes(all []settlement.IssuedNote) string {
+	if len(all) == 0 {
+		return "nothing"
+	}
+	var b strings.Builder
+	for _, n := range all {
+		fmt.Fprintf(&b, "%s, a %s note for %s: %s, tax %s, total %s\n", n.Note.Number, n.Note.Kind, n.Note.Corrects, n.Note.Subtotal, n.Note.TaxDue, n.Note.Total)
+		for _, l := range n.Note.Lines {
+			price := ""
+			if l.UnitPrice != nil {
+				price = " x " + l.UnitPrice.String()
+			}
+			fmt.Fprintf(&b, "  %d %s: %s %s%s = %s\n", l.Line, l.Description, l.Quantity, l.Unit, price, l.Amount.Amount())
+		}
+		for _, c := range n.Note.Causes {
+			fmt.Fprintf(&b, "  since %s\n", c)
+		}
+	}
+	return b.String()
+}
+
+// standings says what is owed.
+func standings(f *facts.Facts, p *logscript.Player) string {
+	var rows []string
+	for _, s := range receivables.All(f, p.Site()) {
+		late := ""
+		if s.Overdue(p.Now()) {
+			late = "overdue, " + string(receivables.AgeAt(s.Invoice.Due, p.Now()))
+		}
+		rows = append(rows, fmt.Sprintf("%s\t%s\ttotal %s\tnotes %s\tpaid %s\topen %s\t%s", s.Invoice.Number, s.State, s.Invoice.Total.Amount(), s.Notes.Amount(), s.Paid.Amount(), s.Open.Amount(), late))
 	}
 	return logscript.Table(rows...)
 }

@@ -373,15 +373,11 @@ func (d contractDocument) against(f *facts.Facts, site domain.SiteRegistered) er
 		known = append(known, string(dev.Device))
 	}
 	for i, ch := range c.Charges {
-		devices := ch.Meters
-		if ch.PUE != nil {
-			devices = slices.Concat(devices, ch.PUE.Facility, ch.PUE.IT)
-		}
 		path := "meters"
 		if ch.SLA != nil {
-			devices, path = slices.Concat(devices, ch.SLA.Devices), "sla/devices"
+			path = "sla/devices"
 		}
-		for _, dev := range devices {
+		for _, dev := range ch.Devices() {
 			if !slices.Contains(known, string(dev)) {
 				return fail(fmt.Sprintf("charges/%d/%s", i, path), "charge %d (%s): device %s is not registered at %s; did you mean %q?", i+1, ch.ID, dev, site.Site, nearest(string(dev), known))
 			}

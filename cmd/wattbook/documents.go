@@ -30,18 +30,43 @@ func render(f *facts.Facts) func(domain.Invoice) ([]settlement.Document, error) 
 	}
 }
 
+// renderNote makes the documents of a credit or debit note.
+func renderNote(f *facts.Facts) func(domain.Note) ([]settlement.Document, error) {
+	return func(n domain.Note) ([]settlement.Document, error) {
+		var proof document.Proof
+		if c, ok := f.Closed(n.Site, n.Period); ok {
+			proof.Usage = c.Usage
+		}
+		pdf, err := document.NotePDF(n, proof)
+		if err != nil {
+			return nil, fmt.Errorf("note %s: %w", n.Number, err)
+		}
+		text, err := document.NoteJSON(n)
+		if err != nil {
+			return nil, fmt.Errorf("note %s: %w", n.Number, err)
+		}
+		return []settlement.Document{{Name: n.Number + ".pdf", Content: pdf}, {Name: n.Number + ".json", Content: text}}, nil
+	}
+}
+
 // writeDocuments writes the documents of issued invoices into a folder. They
 // can be made again at any time; a file that is there already is replaced by
 // the same bytes.
 func writeDocuments(dir string, issued []settlement.Issued) error {
+	var all []settlement.Document
+	for _, i := range issued {
+		all = append(all, i.Documents...)
+	}
+	return writeFiles(dir, all)
+}
+
+func writeFiles(dir string, all []settlement.Document) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	for _, i := range issued {
-		for _, d := range i.Documents {
-			if err := writeFile(filepath.Join(dir, d.Name), d.Content); err != nil {
-				return err
-			}
+	for _, d := range all {
+		if err := writeFile(filepath.Join(dir, d.Name), d.Content); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -2,52 +2,93 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 
 	"wattbook/domain"
 	"wattbook/projections/facts"
+	"wattbook/projections/receivables"
 	"wattbook/settlement"
 )
 
 func invoiceVerb() verb {
 	return verb{
-		name: "invoice", args: "run --period YYYY-MM [--site SITE] [--contract ID] [--partial] | show NUMBER",
-		summary: "issue a period's invoices, or show one",
+		name:    "invoice",
+		args:    "run --period YYYY-MM [--site SITE] [--contract ID] [--partial] [--dry-run [--as-of POSITION|TIME]] | list | show NUMBER | pay NUMBER --amount N --reference REF | void NUMBER --reason WHY | prepay CONTRACT --amount N --reference REF | claim CONTRACT CHARGE --period YYYY-MM",
+		summary: "issue a period's invoices and the notes that correct them; record what is paid",
 		help: `
 run closes the site's period, if every meter is complete, and issues one invoice
-for each contract that was in force: number, PDF and JSON. It is safe to run
-twice or beside another run: what is issued stays, and no number is lost.
-show prints an issued invoice.
+for each contract that was in force: number, PDF and JSON. Invoices of the
+period and of earlier ones that would come out otherwise now, since a reading,
+a price or a contract was corrected, get a credit or debit note. It is safe to
+run twice or beside another run: what is issued stays, and no number is lost.
+With --dry-run it only shows what it would issue: as of now, or as of a position
+of the log or a time (--as-of), from what was known there.
+
+list says how invoices stand, show prints an invoice or a note. pay records
+money that arrived for an invoice, in part or whole; prepay, for use to come;
+claim, that a buyer claims a credit that its contract gives on claim. void
+takes an invoice back that was issued in error: it keeps its number, and the
+next run issues the period anew.
 
 Example: wattbook invoice run --period 2026-10`,
 		run: invoice,
 	}
 }
 
+// invoiceOptions are the flags of invoice.
+type invoiceOptions struct {
+	period, site, contract, asOf string
+	amount, reference, at, why   string
+	dryRun, partial              bool
+}
+
 func invoice(ctx context.Context, p *program, args []string) error {
-	var period, site, contract string
-	var partial bool
-	p.flags.StringVar(&period, "period", "", "`month` to bill, such as 2026-10")
-	p.flags.StringVar(&site, "site", "", "`site`; needed if the log holds several")
-	p.flags.StringVar(&contract, "contract", "", "only this `contract`")
-	p.flags.BoolVar(&partial, "partial", false, "close a month that begins before the site's book does, without what was before")
-	rest, err := p.parse(args, 1, 2)
+	var o invoiceOptions
+	p.flags.StringVar(&o.period, "period", "", "`month` to bill, such as 2026-10")
+	p.flags.StringVar(&o.site, "site", "", "`site`; needed if the log holds several")
+	p.flags.StringVar(&o.contract, "contract", "", "only this `contract`")
+	p.flags.BoolVar(&o.partial, "partial", false, "close a month that begins before the site's book does, without what was before")
+	p.flags.BoolVar(&o.dryRun, "dry-run", false, "show what would be issued, and record nothing")
+	p.flags.StringVar(&o.asOf, "as-of", "", "`position` of the log, or time, up to which to know things (with --dry-run)")
+	p.flags.StringVar(&o.amount, "amount", "", "`amount` that arrived, in the contract's currency")
+	p.flags.StringVar(&o.reference, "reference", "", "the bank's `reference` of a payment, unique in the contract")
+	p.flags.StringVar(&o.at, "at", "", "value `date` of a payment (default now)")
+	p.flags.StringVar(&o.why, "reason", "", "`why` an invoice is voided")
+	rest, err := p.parse(args, 1, 3)
 	if err != nil {
 		return err
 	}
-	switch {
-	case rest[0] == "run" && len(rest) == 1:
-		month, err := domain.ParsePeriod(period)
-		if err != nil {
-			return usagef("--period: %v", err)
-		}
-		return p.withBook(ctx, func(b *book) error { return invoiceRun(ctx, p, b, site, month, domain.ContractID(contract), partial) })
-	case rest[0] == "show" && len(rest) == 2:
+	switch what := rest[0]; {
+	case what == "run" && len(rest) == 1:
+		return p.invoicePeriod(ctx, o)
+	case what == "list" && len(rest) == 1:
+		return p.withBook(ctx, func(b *book) error { return invoiceList(p, b, o.site) })
+	case what == "show" && len(rest) == 2:
 		return p.withBook(ctx, func(b *book) error { return invoiceShow(p, b, rest[1]) })
+	case what == "void" && len(rest) == 2:
+		return p.withBook(ctx, func(b *book) error { return invoiceVoid(ctx, p, b, rest[1], o.why) })
+	case what == "pay" && len(rest) == 2, what == "prepay" && len(rest) == 2, what == "claim" && len(rest) == 3:
+		return p.withEngine(ctx, func(e *engine) error { return e.recordMoney(ctx, p, o, rest) })
 	}
-	return usagef("want run, or show and a number")
+	return usagef("want run, or show, pay or void and a number, or list, prepay or claim")
+}
+
+func (p *program) invoicePeriod(ctx context.Context, o invoiceOptions) error {
+	month, err := domain.ParsePeriod(o.period)
+	switch {
+	case err != nil:
+		return usagef("--period: %v", err)
+	case o.asOf != "" && !o.dryRun:
+		return usagef("--as-of needs --dry-run: invoices are issued from all that is known")
+	case o.dryRun:
+		return p.withLog(ctx, func(l *logFolder) error { return invoiceDraft(ctx, p, l, o, month) })
+	}
+	return p.withBook(ctx, func(b *book) error {
+		return invoiceRun(ctx, p, b, o.site, month, domain.ContractID(o.contract), o.partial)
+	})
 }
 
 func invoiceRun(ctx context.Context, p *program, b *book, site string, period domain.Period, only domain.ContractID, partial bool) error {
@@ -55,7 +96,7 @@ func invoiceRun(ctx context.Context, p *program, b *book, site string, period do
 	if err != nil {
 		return err
 	}
-	s := &settlement.Settler{Log: b.log, Facts: b.facts, Now: b.now, Render: render(b.facts), Partial: partial}
+	s := &settlement.Settler{Log: b.log, Facts: b.facts, Now: b.now, Render: render(b.facts), RenderNote: renderNote(b.facts), Partial: partial}
 	_, before := b.facts.Closed(reg.Site, period)
 	if !before { // a period that cannot be billed stays open
 		if _, _, err := s.Drafts(reg.Site, period, only); err != nil {
@@ -78,11 +119,17 @@ func invoiceRun(ctx context.Context, p *program, b *book, site string, period do
 	if err := writeDocuments(b.folder.invoices(), issued); err != nil {
 		return err
 	}
+	notes, failed := s.Correct(ctx, reg.Site, period, only)
+	for _, n := range notes {
+		if err := writeFiles(b.folder.invoices(), n.Documents); err != nil {
+			return err
+		}
+	}
 	if err := b.sign(); err != nil {
 		return err
 	}
 	if p.common.json {
-		return p.printJSON(issuedReport(issued))
+		return errors.Join(p.printJSON(issuedReport(issued, notes)), failed)
 	}
 	for _, i := range issued {
 		what := "issued"
@@ -91,10 +138,16 @@ func invoiceRun(ctx context.Context, p *program, b *book, site string, period do
 		}
 		fmt.Fprintf(p.stdout, "%s  %-30s %16s %s  %s; %s/%s.pdf\n", i.Invoice.Number, i.Invoice.Buyer.Name, group(i.Invoice.Total.Amount()), i.Invoice.Total.Currency, what, b.folder.invoices(), i.Invoice.Number)
 	}
+	for _, n := range notes {
+		fmt.Fprintf(p.stdout, "%s  %-30s %16s %s  %s note for %s; %s/%s.pdf\n", n.Note.Number, n.Note.Buyer.Name, group(n.Note.Total.Amount()), n.Note.Total.Currency, n.Note.Kind, n.Note.Corrects, b.folder.invoices(), n.Note.Number)
+		for _, c := range n.Note.Causes {
+			fmt.Fprintf(p.stdout, "    %s\n", c)
+		}
+	}
 	if len(issued) == 0 {
 		fmt.Fprintln(p.stdout, nothing(b.facts, reg.Site, closed, only))
 	}
-	return nil
+	return failed
 }
 
 // nothing says why a closed period has no invoice.
@@ -111,21 +164,40 @@ func nothing(f *facts.Facts, site domain.SiteID, closed domain.PeriodClosed, onl
 	return fmt.Sprintf("nothing to bill in %s: %s came to nothing", closed.Period, strings.Join(inForce, ", "))
 }
 
-func issuedReport(issued []settlement.Issued) any {
+func issuedReport(issued []settlement.Issued, notes []settlement.IssuedNote) any {
 	type row struct {
 		Number   string       `json:"number"`
 		Contract string       `json:"contract"`
 		Total    domain.Money `json:"total"`
 		Before   bool         `json:"issued_before"`
+		Corrects string       `json:"corrects,omitempty"`
+		Causes   []string     `json:"causes,omitempty"`
 	}
 	rows := []row{}
 	for _, i := range issued {
-		rows = append(rows, row{i.Invoice.Number, string(i.Invoice.Contract), i.Invoice.Total, i.Before})
+		rows = append(rows, row{i.Invoice.Number, string(i.Invoice.Contract), i.Invoice.Total, i.Before, "", nil})
+	}
+	for _, n := range notes {
+		rows = append(rows, row{n.Note.Number, string(n.Note.Contract), n.Note.Total, false, n.Note.Corrects, n.Note.Causes})
 	}
 	return rows
 }
 
 func invoiceShow(p *program, b *book, number string) error {
+	for _, n := range b.facts.Notes("") {
+		if n.Note.Number != number {
+			continue
+		}
+		if p.common.json {
+			return p.printJSON(n)
+		}
+		printInvoice(p, strings.ToUpper(string(n.Note.Kind[:1]))+string(n.Note.Kind[1:])+" note", n.Note.Invoice, n.Documents)
+		fmt.Fprintf(p.stdout, "corrects invoice %s, since\n", n.Note.Corrects)
+		for _, c := range n.Note.Causes {
+			fmt.Fprintf(p.stdout, "    %s\n", c)
+		}
+		return nil
+	}
 	i, err := invoiceNumbered(b.facts, number)
 	if err != nil {
 		return err
@@ -133,7 +205,8 @@ func invoiceShow(p *program, b *book, number string) error {
 	if p.common.json {
 		return p.printJSON(i)
 	}
-	printInvoice(p, i)
+	printInvoice(p, "Invoice", i.Invoice, i.Documents)
+	printStanding(p, receivables.Of(b.facts, i.Invoice), b.facts)
 	return nil
 }
 
@@ -152,17 +225,24 @@ func invoiceNumbered(f *facts.Facts, number string) (domain.InvoiceIssued, error
 	return domain.InvoiceIssued{}, fmt.Errorf("invoice %s is not on record; did you mean %s?", number, nearest(number, known))
 }
 
-func printInvoice(p *program, issued domain.InvoiceIssued) {
-	inv := issued.Invoice
+func printInvoice(p *program, what string, inv domain.Invoice, documents []domain.DocumentDigest) {
 	zone, err := time.LoadLocation(inv.Zone)
 	if err != nil {
 		zone = time.UTC
 	}
 	date := func(t domain.Instant) string { return t.Time().In(zone).Format("2 January 2006") }
 	out := p.stdout
-	fmt.Fprintf(out, "Invoice %s of %s\n", inv.Number, date(inv.Issued))
+	if inv.Issued == 0 {
+		fmt.Fprintln(out, what)
+	} else {
+		fmt.Fprintf(out, "%s %s of %s\n", what, inv.Number, date(inv.Issued))
+	}
 	fmt.Fprintf(out, "from     %s\nto       %s\n", inv.Seller.Name, inv.Buyer.Name)
-	fmt.Fprintf(out, "for      %s, contract %s version %d\ndue      %s\n\n", inv.Period, inv.Contract, inv.Version, date(inv.Due))
+	fmt.Fprintf(out, "for      %s, contract %s version %d\n", inv.Period, inv.Contract, inv.Version)
+	if inv.Issued != 0 {
+		fmt.Fprintf(out, "due      %s\n", date(inv.Due))
+	}
+	fmt.Fprintln(out)
 	for _, l := range inv.Lines {
 		price := ""
 		if l.UnitPrice != nil {
@@ -181,8 +261,14 @@ func printInvoice(p *program, issued domain.InvoiceIssued) {
 		tax += " (" + inv.Tax.Reason + ")"
 	}
 	fmt.Fprintf(out, "\n    subtotal %s\n    %s %s\n    total    %s %s\n\n", group(inv.Subtotal.Amount()), tax, group(inv.TaxDue.Amount()), group(inv.Total.Amount()), inv.Total.Currency)
+	if !inv.Prepaid.IsZero() {
+		fmt.Fprintf(out, "    prepaid  %s\n    to pay   %s\n\n", inv.Prepaid, inv.Payable())
+	}
+	for _, b := range inv.Balances {
+		fmt.Fprintf(out, "    %s: %s opening, %s added, %s drawn, %s expired, %s left\n", b.Charge, b.Opening, b.Added, b.Drawn, b.Expired, b.Closing)
+	}
 	fmt.Fprintf(out, "drawn at position %d of the log\n", inv.AsOf)
-	for _, d := range issued.Documents {
+	for _, d := range documents {
 		fmt.Fprintf(out, "%s  SHA-256 %s\n", d.Name, d.Digest)
 	}
 }

@@ -37,7 +37,8 @@ func replay(ctx context.Context, p *program, args []string) error {
 		}
 		bar := newProgress(p.stderr, "replaying")
 		report, err := audit.Run(ctx, l.log, audit.Options{
-			Render: func(inv domain.Invoice, f *facts.Facts) ([]settlement.Document, error) { return render(f)(inv) },
+			Render:     func(inv domain.Invoice, f *facts.Facts) ([]settlement.Document, error) { return render(f)(inv) },
+			RenderNote: func(n domain.Note, f *facts.Facts) ([]settlement.Document, error) { return renderNote(f)(n) },
 			Progress: func(done, total domain.Position) {
 				bar.show(int64(done), int64(total), fmt.Sprintf("position %s of %s", thousands(int64(done)), thousands(int64(total))))
 			},

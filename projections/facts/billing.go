@@ -3,6 +3,7 @@ package facts
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"wattbook/domain"
 )
@@ -15,6 +16,96 @@ type billing struct {
 	prepayments []domain.PrepaymentReceived
 	claims      []domain.ServiceCreditClaimed
 	bills       []domain.UtilityBilled
+	changes     []change
+}
+
+// change is an event that may change what an invoice would come to. Readings
+// and prices that correct are findings already.
+type change struct {
+	position domain.Position
+	contract domain.ContractID // or of a customer
+	customer domain.CustomerID
+	at       domain.Instant
+	what     string
+}
+
+// Changes says what has come on record from a position on that may change what
+// an invoice comes to: versions of its contract, readings of its meters, prices,
+// allocations and claims.
+func (f *Facts) Changes(inv domain.Invoice, since domain.Position) []string {
+	var causes []string
+	say := func(format string, args ...any) {
+		if c := fmt.Sprintf(format, args...); !slices.Contains(causes, c) {
+			causes = append(causes, c)
+		}
+	}
+	meters := map[domain.DeviceID]bool{}
+	indexes := map[string]bool{}
+	if s, ok := f.Site(inv.Site); ok {
+		indexes[string(s.Node)] = true
+	}
+	for _, c := range f.contracts[inv.Contract] {
+		for _, ch := range c.Charges {
+			for _, m := range ch.Devices() {
+				meters[m] = true
+			}
+			indexes[string(ch.Index)] = true
+		}
+	}
+	for _, c := range f.billing.changes {
+		if c.position >= since && (c.contract == inv.Contract || c.customer == inv.Buyer.ID && c.at < inv.Interval.End) {
+			say("%s", c.what)
+		}
+	}
+	type of struct {
+		device domain.DeviceID
+		kind   string
+	}
+	readings := map[of]int{}
+	var order []of
+	for _, n := range f.findings {
+		if n.Position < since || !n.Interval.Overlap(inv.Interval).Valid() {
+			continue
+		}
+		switch {
+		case n.Kind == "restated":
+			if _, node, _ := strings.Cut(n.What, " prices of "); indexes[node] {
+				say("%s", n.What)
+			}
+		case meters[n.Device]:
+			k := of{n.Device, n.Kind}
+			if readings[k]++; readings[k] == 1 {
+				order = append(order, k)
+			}
+		}
+	}
+	for _, k := range order {
+		say("readings of %s came on record: %d %s", k.device, readings[k], k.kind)
+	}
+	return causes
+}
+
+// changed keeps what may change an invoice.
+func (f *Facts) changed(rec domain.Recorded) {
+	c := change{position: rec.Position}
+	switch e := rec.Event.(type) {
+	case domain.ContractSigned:
+		c.contract, c.what = e.Contract, fmt.Sprintf("version %d of the contract is in force from %s", e.Version, e.Start)
+	case domain.ServiceCreditClaimed:
+		c.contract, c.what = e.Contract, fmt.Sprintf("the credit %s is claimed for %s", e.Charge, e.Period)
+	case domain.GPUAllocationStarted:
+		c.customer, c.at, c.what = e.Customer, e.At, "GPU allocations came on record late"
+	case domain.GPUAllocationEnded:
+		g := f.gpusOf(e.Site)
+		i, ok := g.index[e.Allocation]
+		if !ok {
+			return
+		}
+		c.customer, c.at, c.what = g.all[i].Customer, e.At, "GPU allocations came on record late"
+	default:
+		return
+	}
+	f.billing.changes = append(f.billing.changes, c)
 }
 
 // bill folds what concerns billing beyond contracts and invoices.

@@ -112,6 +112,7 @@ func (f *Facts) Apply(rec domain.Recorded) error {
 	if err != nil {
 		return err
 	}
+	f.changed(rec)
 	f.Next, f.Recorded = rec.Position+1, rec.RecordedAt
 	return nil
 }

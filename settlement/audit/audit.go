@@ -27,6 +27,8 @@ type Options struct {
 	// Render makes the documents of an invoice from what was known when it was
 	// drawn.
 	Render func(domain.Invoice, *facts.Facts) ([]settlement.Document, error)
+	// RenderNote makes those of a note.
+	RenderNote func(domain.Note, *facts.Facts) ([]settlement.Document, error)
 	// Progress, if set, is told how far the log is read.
 	Progress func(done, total domain.Position)
 }
@@ -130,7 +132,7 @@ func (a *auditor) collect(ctx context.Context, log eventlog.Log, head domain.Pos
 			return nil
 		}
 		switch r.Type {
-		case wire.AllocationDecided, wire.PeriodClosed, wire.InvoiceIssued, wire.PayoutReconciled:
+		case wire.AllocationDecided, wire.PeriodClosed, wire.InvoiceIssued, wire.NoteIssued, wire.PayoutReconciled:
 		default:
 			continue
 		}
@@ -157,6 +159,8 @@ func asOf(e domain.Event) domain.Position {
 		return e.AsOf
 	case domain.InvoiceIssued:
 		return e.Invoice.AsOf
+	case domain.NoteIssued:
+		return e.Note.AsOf
 	case domain.PayoutReconciled:
 		return e.AsOf
 	}
@@ -174,6 +178,8 @@ func (a *auditor) check(at domain.Position) {
 			a.period(rec, e)
 		case domain.InvoiceIssued:
 			a.invoice(rec, e)
+		case domain.NoteIssued:
+			a.note(rec, e)
 		case domain.PayoutReconciled:
 			a.reconciliation(rec, e)
 		}

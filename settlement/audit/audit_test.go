@@ -49,6 +49,53 @@ func render(inv domain.Invoice, _ *facts.Facts) ([]settlement.Document, error) {
 	return []settlement.Document{{Name: inv.Number + ".json", Content: b}}, err
 }
 
+func renderNote(n domain.Note, _ *facts.Facts) ([]settlement.Document, error) {
+	b, err := json.Marshal(n)
+	return []settlement.Document{{Name: n.Number + ".json", Content: b}}, err
+}
+
+// TestNotesComeOutAgain corrects a reading after the invoice, and the rate of
+// the contract, and draws both notes again; then it forges one.
+func TestNotesComeOutAgain(t *testing.T) {
+	p := settled(t)
+	s := &settlement.Settler{
+		Log: p.Log, Facts: facts.New(), Now: p.Now,
+		RenderNote: func(n domain.Note) ([]settlement.Document, error) { return renderNote(n, nil) },
+	}
+	period := domain.Period{Year: 2026, Month: 10}
+	for _, change := range []string{
+		"read n4 2026-10-14T10:00..2026-10-14T11:00 55kWh mark=corrected",
+		"contract aurora version=2 zone=America/Chicago tax=0.0825 from=2026-10-10@America/Chicago\ncharge power power-pass-through n4 adder=6 loss=0.01",
+	} {
+		if err := p.Play(change); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.Facts(); err != nil {
+			t.Fatal(err)
+		}
+		if notes, err := s.Correct(t.Context(), "s", period, ""); err != nil || len(notes) != 1 {
+			t.Fatalf("%s: %d notes, %v", change, len(notes), err)
+		}
+	}
+	found := run(t, p.Log)
+	if len(found.Differences) > 0 {
+		t.Fatalf("differences: %+v", found.Differences)
+	}
+	for _, k := range found.Kinds {
+		if (k.Name == "invoices" || k.Name == "documents") && k.Checked != 3 {
+			t.Errorf("%d %s were checked, want an invoice and two notes", k.Checked, k.Name)
+		}
+	}
+	forged := s.Facts.Notes("")[0]
+	forged.Note.Number, forged.Note.Total = "CB-2026-000004", forged.Note.Total.Add(domain.Money{Minor: 1, Currency: "USD"})
+	if err := p.Append("invoice-CB.2026", forged); err != nil {
+		t.Fatal(err)
+	}
+	if found := run(t, p.Log); len(found.Differences) != 2 || found.Differences[0].What != "note CB-2026-000004" {
+		t.Errorf("a forged note: %+v", found.Differences)
+	}
+}
+
 // settled returns a log in which the month is played and settled.
 func settled(t *testing.T) *logscript.Player {
 	t.Helper()
@@ -58,7 +105,8 @@ func settled(t *testing.T) *logscript.Player {
 	}
 	s := &settlement.Settler{
 		Log: p.Log, Facts: facts.New(), Now: p.Now,
-		Render: func(inv domain.Invoice) ([]settlement.Document, error) { return render(inv, nil) },
+		Render:     func(inv domain.Invoice) ([]settlement.Document, error) { return render(inv, nil) },
+		RenderNote: func(n domain.Note) ([]settlement.Document, error) { return renderNote(n, nil) },
 	}
 	period := domain.Period{Year: 2026, Month: 10}
 	if _, err := s.Close(t.Context(), "s", period); err != nil {
@@ -80,7 +128,7 @@ func settled(t *testing.T) *logscript.Player {
 
 func run(t *testing.T, log eventlog.Log) audit.Report {
 	t.Helper()
-	r, err := audit.Run(t.Context(), log, audit.Options{Render: render})
+	r, err := audit.Run(t.Context(), log, audit.Options{Render: render, RenderNote: renderNote})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -238,7 +286,7 @@ func TestALogThatCannotBeReadIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	var corrupt *eventlog.CorruptError
-	if _, err := audit.Run(t.Context(), log, audit.Options{Render: render}); !errors.As(err, &corrupt) || !strings.Contains(err.Error(), fmt.Sprintf("position %d", head-1)) {
+	if _, err := audit.Run(t.Context(), log, audit.Options{Render: render, RenderNote: renderNote}); !errors.As(err, &corrupt) || !strings.Contains(err.Error(), fmt.Sprintf("position %d", head-1)) {
 		t.Errorf("got %v, want a *CorruptError that names position %d", err, head-1)
 	}
 }

@@ -16,6 +16,8 @@ import (
 // computed again from them alone.
 type Evidence struct {
 	invoice     domain.Invoice
+	in          domain.Interval // that facts are about
+	nodes       map[domain.NodeID]bool
 	site        domain.SiteRegistered
 	meters      map[domain.DeviceID]bool
 	allocations map[string]bool // of the customer
@@ -27,11 +29,18 @@ func EvidenceOf(f *facts.Facts, inv domain.Invoice) (*Evidence, error) {
 	if !ok {
 		return nil, fmt.Errorf("evidence of invoice %s: site %s is not registered", inv.Number, inv.Site)
 	}
-	e := &Evidence{invoice: inv, site: site, meters: map[domain.DeviceID]bool{}, allocations: map[string]bool{}}
+	e := &Evidence{
+		invoice: inv, in: inv.Interval, site: site,
+		meters: map[domain.DeviceID]bool{}, allocations: map[string]bool{}, nodes: map[domain.NodeID]bool{site.Node: true},
+	}
 	for _, c := range f.ContractVersions(inv.Contract) {
 		for _, ch := range c.Charges {
-			for _, m := range ch.Meters {
+			for _, m := range ch.Devices() {
 				e.meters[m] = true
+			}
+			e.nodes[ch.Index] = true
+			if ch.Kind == domain.ChargeCommitment && (ch.Rollover || ch.Months > 1) {
+				e.in.Start = min(e.in.Start, c.Start) // it follows from all periods before
 			}
 		}
 	}
@@ -46,12 +55,14 @@ func EvidenceOf(f *facts.Facts, inv domain.Invoice) (*Evidence, error) {
 // Picks reports whether the invoice follows from an event, or is it.
 func (e *Evidence) Picks(rec domain.Recorded) bool {
 	if issued, ok := rec.Event.(domain.InvoiceIssued); ok {
-		return issued.Invoice.Number == e.invoice.Number
+		// Earlier ones have drawn on what was prepaid.
+		return issued.Invoice.Number == e.invoice.Number ||
+			!e.invoice.Prepaid.IsZero() && issued.Invoice.Contract == e.invoice.Contract && rec.Position < e.invoice.AsOf
 	}
 	if rec.Position >= e.invoice.AsOf {
 		return false
 	}
-	in := e.invoice.Interval
+	in := e.in
 	switch ev := rec.Event.(type) {
 	case domain.SiteRegistered:
 		return ev.Site == e.invoice.Site
@@ -64,11 +75,17 @@ func (e *Evidence) Picks(rec domain.Recorded) bool {
 	case domain.GPUAllocationEnded:
 		return ev.Site == e.invoice.Site && e.allocations[ev.Allocation]
 	case domain.PowerPriced:
-		return len(e.meters) > 0 && ev.Node == e.site.Node && ev.Series.Interval().Overlap(in).Valid()
+		return (len(e.meters) > 0 || ev.Node != e.site.Node) && e.nodes[ev.Node] && ev.Series.Interval().Overlap(in).Valid()
 	case domain.ReadingsRecorded:
 		return ev.Site == e.invoice.Site && slices.ContainsFunc(ev.Readings, func(r domain.Reading) bool {
 			return e.meters[r.Device] && r.Mark.Books() && r.Interval.Overlap(in).Valid()
 		})
+	case domain.PrepaymentReceived:
+		return ev.Contract == e.invoice.Contract
+	case domain.InvoiceVoided:
+		return ev.Contract == e.invoice.Contract
+	case domain.ServiceCreditClaimed:
+		return ev.Contract == e.invoice.Contract
 	case domain.PeriodClosed:
 		return ev.Site == e.invoice.Site && ev.Period == e.invoice.Period
 	}
@@ -88,12 +105,18 @@ type Recomputed struct {
 func Recompute(records []eventlog.Record) (Recomputed, error) {
 	var out Recomputed
 	f := facts.New()
-	for _, r := range records {
+	last := -1 // the others are earlier ones of the contract
+	for i, r := range records {
+		if r.Type == wire.InvoiceIssued {
+			last = i
+		}
+	}
+	for i, r := range records {
 		rec, err := wire.Open(r)
 		if err != nil {
 			return out, err
 		}
-		if issued, ok := rec.Event.(domain.InvoiceIssued); ok {
+		if issued, ok := rec.Event.(domain.InvoiceIssued); ok && i == last {
 			out.Issued = issued // drawn at a position before its own
 			continue
 		}

@@ -4,12 +4,15 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"wattbook/domain"
 	"wattbook/domain/eventlog"
 	"wattbook/domain/wire"
 	"wattbook/projections"
 	"wattbook/projections/facts"
+	"wattbook/projections/logscript"
+	"wattbook/settlement"
 	"wattbook/settlement/audit"
 )
 
@@ -68,5 +71,58 @@ func TestAnInvoiceFollowsFromItsEvidenceAlone(t *testing.T) {
 	}
 	if _, err := audit.Recompute(picked[:3]); err == nil || !strings.Contains(err.Error(), "is an invoice") {
 		t.Errorf("no invoice: %v", err)
+	}
+}
+
+// TestAnInvoiceThatDrawsOnAPrepaymentFollowsFromItAndEarlierInvoices settles
+// two months of a contract with a commitment that rolls over.
+func TestAnInvoiceThatDrawsOnAPrepaymentFollowsFromItAndEarlierInvoices(t *testing.T) {
+	p := logscript.New()
+	if err := p.Play(
+		"site s step=24h zone=UTC", "meter revenue", "read revenue 2026-09@UTC 1kWh every=24h", "read revenue 2026-10@UTC 1kWh every=24h", "now 2026-11-02",
+		"contract aurora from=2026-09-01", "charge used on-demand-gpus 2", "charge commit commitment 100 true-up rollover",
+		"start j aurora 10 2026-09-10", "end j 2026-09-10T02:00", "start k aurora 40 2026-10-10", "end k 2026-10-10T02:00", "prepay aurora 150 2026-08-30",
+	); err != nil {
+		t.Fatal(err)
+	}
+	s := &settlement.Settler{Log: p.Log, Facts: facts.New(), Now: p.Now, Render: func(inv domain.Invoice) ([]settlement.Document, error) { return render(inv, nil) }}
+	for _, month := range []time.Month{9, 10} {
+		if _, err := s.Close(t.Context(), "s", domain.Period{Year: 2026, Month: month}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Issue(t.Context(), "s", domain.Period{Year: 2026, Month: month}, ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	last := s.Facts.Invoices()[1]
+	if last.Invoice.Prepaid.Amount() != "50.00" || last.Invoice.Total.Amount() != "100.00" {
+		t.Fatalf("prepaid %s of %s", last.Invoice.Prepaid, last.Invoice.Total)
+	}
+	e, err := audit.EvidenceOf(s.Facts, last.Invoice)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var picked []eventlog.Record
+	for r, err := range p.Log.ReadAll(t.Context(), 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec, err := wire.Open(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Picks(rec) {
+			picked = append(picked, r)
+		}
+	}
+	got, err := audit.Recompute(picked)
+	if err != nil || got.Issued.Invoice.Number != last.Invoice.Number {
+		t.Fatalf("%+v, %v", got.Issued.Invoice.Number, err)
+	}
+	for _, without := range []string{wire.PrepaymentReceived, wire.InvoiceIssued, wire.GPUAllocationStarted} {
+		i := slices.IndexFunc(picked, func(r eventlog.Record) bool { return r.Type == without })
+		if _, err := audit.Recompute(slices.Delete(slices.Clone(picked), i, i+1)); err == nil {
+			t.Errorf("without the first %s it comes out all the same", without)
+		}
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 
 	"wattbook/domain"
 )
@@ -31,10 +32,11 @@ type composer struct {
 	inv      domain.Invoice
 	currency domain.Currency
 	calendar calendar
+	papers
 }
 
-func compose(t *typesetter, inv domain.Invoice, proof Proof) *book {
-	c := composer{typesetter: t, inv: inv, currency: inv.Total.Currency, calendar: newCalendar(inv)}
+func compose(t *typesetter, inv domain.Invoice, proof Proof, what papers) *book {
+	c := composer{typesetter: t, papers: what, inv: inv, currency: inv.Total.Currency, calendar: newCalendar(inv)}
 	c.breakPage()
 	c.parties()
 	c.amountDue()
@@ -100,18 +102,18 @@ func (c *composer) parties() {
 		height = 13 * pt
 	)
 	seller := c.party(c.inv.Seller, style{bold, 12 * pt, dark})
-	name := line("Invoice", right, toLeft, title, 0)
+	name := line(c.name, right, toLeft, title, 0)
 	name.texts[0].dy = seller[0].texts[0].dy // one baseline for both
 	number := c.number(c.oneLine(c.inv.Number), right, 200*pt, style{regular, 10 * pt, muted})
 	c.add(beside(seller, append([]strip{name}, number...))...)
 	c.gap(22 * pt)
 
 	buyer := append([]strip{line("BILL TO", left, toRight, label, height)}, c.party(c.inv.Buyer, heading)...)
-	var facts []strip
-	for _, f := range []struct {
+	type fact struct {
 		label, value string
 		style        style
-	}{
+	}
+	all := []fact{
 		{"Issued", c.calendar.date(c.inv.Issued), body},
 		{"Due", c.calendar.date(c.inv.Due), body},
 		{"Period", month(c.inv.Period), body},
@@ -119,7 +121,12 @@ func (c *composer) parties() {
 		{"Time zone", fmt.Sprintf("%s (%s)", c.inv.Zone, c.calendar.zone()), body},
 		{"Contract", fmt.Sprintf("%s, version %d", c.inv.Contract, c.inv.Version), body},
 		{"Site", string(c.inv.Site), body},
-	} {
+	}
+	if c.corrects != "" {
+		all = append(all, fact{"Corrects", "invoice " + c.corrects, body})
+	}
+	var facts []strip
+	for _, f := range all {
 		facts = append(facts, beside(
 			stack([]string{f.label}, middle, toRight, soft, height),
 			stack(c.wrap(f.value, f.style.face, f.style.size, right-values), values, toRight, f.style, height))...)
@@ -150,6 +157,9 @@ func (c *composer) amountDue() {
 	what, when := "Amount due", "by "+c.calendar.date(c.inv.Due)
 	if c.inv.Total.Minor <= 0 {
 		what, when = "Total", "no payment is due"
+		if c.corrects != "" {
+			what, when = "Credit", "against invoice "+c.corrects
+		}
 	}
 	sum := text{right - inset, 28 * pt, toLeft, style{bold, 18 * pt, dark}, string(c.currency) + " " + amount(c.inv.Total)}
 	c.add(strip{
@@ -280,8 +290,18 @@ func (c *composer) terms() {
 		if days := c.inv.Due.Sub(c.inv.Issued); days > 0 && days%domain.Day == 0 {
 			net = fmt.Sprintf(" (net %d days)", days/domain.Day)
 		}
-		says = fmt.Sprintf("Please pay %s %s by %s%s and quote invoice %s.",
-			c.currency, amount(c.inv.Total), c.calendar.date(c.inv.Due), net, c.inv.Number)
+		says = fmt.Sprintf("Please pay %s %s by %s%s and quote %s %s.",
+			c.currency, amount(c.inv.Total), c.calendar.date(c.inv.Due), net, strings.ToLower(c.name), c.inv.Number)
+	}
+	if c.corrects != "" {
+		if c.inv.Total.Minor <= 0 {
+			says = fmt.Sprintf("The amount is credited against invoice %s.", c.corrects)
+		}
+		why := c.block(fmt.Sprintf("Since invoice %s was drawn, the following has come on record:", c.corrects), left, right-left, body)
+		for _, cause := range c.causes {
+			why = append(why, c.block("· "+cause, left, right-left, body)...)
+		}
+		c.section("Why this note", why)
 	}
 	c.section("Payment", c.block(says, left, right-left, body))
 }
@@ -289,10 +309,10 @@ func (c *composer) terms() {
 // checking says where the invoice's figures come from and how to derive them
 // again.
 func (c *composer) checking(proof Proof) {
-	says := fmt.Sprintf("This invoice was drawn at log position %s: it follows from the events of site %s "+
+	says := fmt.Sprintf("This %s was drawn at log position %s: it follows from the events of site %s "+
 		"that the log holds before that position, and from nothing else. To derive it again, run “wattbook replay” on a copy "+
-		"of the log up to that position. The same invoice always prints to the same bytes, "+
-		"and the log holds the digest of this document.", count(c.inv.AsOf), c.inv.Site)
+		"of the log up to that position. The same %s always prints to the same bytes, "+
+		"and the log holds the digest of this document.", strings.ToLower(c.name), count(c.inv.AsOf), c.inv.Site, strings.ToLower(c.name))
 	strips := append(c.block(says, left, right-left, small), strip{height: 4 * pt})
 	for _, f := range []struct{ label, value string }{
 		{"Log", proof.Log},
@@ -305,7 +325,7 @@ func (c *composer) checking(proof Proof) {
 				c.block(f.value, left+90*pt, right-left-90*pt, small))...)
 		}
 	}
-	c.section("How to check this invoice", strips)
+	c.section("How to check this "+strings.ToLower(c.name), strips)
 }
 
 // clip cleans s and cuts it off where it is too wide. It is for what the
@@ -335,7 +355,7 @@ func (c *composer) section(name string, strips []strip) {
 // furnish gives every page its foot and all but the first their head, now that
 // the number of pages is known.
 func (c *composer) furnish() {
-	number := c.clip("Invoice "+c.inv.Number, small, 170*pt)
+	number := c.clip(c.name+" "+c.inv.Number, small, 170*pt)
 	foot := c.clip(fmt.Sprintf("%s · drawn at log position %s · derived again by “wattbook replay”",
 		number, count(c.inv.AsOf)), small, right-left-80*pt)
 	for i := range c.pages {

@@ -44,10 +44,37 @@ func PDF(inv domain.Invoice, proof Proof) ([]byte, error) {
 	if err := check(inv); err != nil {
 		return nil, fmt.Errorf("render invoice %q as PDF: %w", inv.Number, err)
 	}
+	return paper(inv, proof, papers{name: "Invoice"})
+}
+
+// NotePDF is [PDF] of a credit or debit note: it also names the invoice that it
+// corrects, and the causes.
+func NotePDF(note domain.Note, proof Proof) ([]byte, error) {
+	if err := check(note.Invoice); err != nil {
+		return nil, fmt.Errorf("render note %q as PDF: %w", note.Number, err)
+	}
+	return paper(note.Invoice, proof, papers{name: noteName(note.Kind), corrects: note.Corrects, causes: note.Causes})
+}
+
+func noteName(k domain.NoteKind) string {
+	if k == domain.DebitNote {
+		return "Debit note"
+	}
+	return "Credit note"
+}
+
+// papers says which document an invoice's figures stand on.
+type papers struct {
+	name     string // "Invoice"
+	corrects string // number of the invoice that a note corrects
+	causes   []string
+}
+
+func paper(inv domain.Invoice, proof Proof, what papers) ([]byte, error) {
 	t := newTypesetter()
-	b := compose(t, inv, proof)
+	b := compose(t, inv, proof, what)
 	raw, err := draw(t, b, properties{
-		title:   "Invoice " + t.oneLine(inv.Number),
+		title:   what.name + " " + t.oneLine(inv.Number),
 		author:  t.oneLine(inv.Seller.Name),
 		subject: fmt.Sprintf("%s, contract %s, version %d", month(inv.Period), t.oneLine(string(inv.Contract)), inv.Version),
 		at:      inv.Issued,
@@ -69,12 +96,24 @@ func JSON(inv domain.Invoice) ([]byte, error) {
 	if err := check(inv); err != nil {
 		return nil, fmt.Errorf("render invoice %q as JSON: %w", inv.Number, err)
 	}
+	return indented(inv.Number, inv)
+}
+
+// NoteJSON is [JSON] of a note.
+func NoteJSON(note domain.Note) ([]byte, error) {
+	if err := check(note.Invoice); err != nil {
+		return nil, fmt.Errorf("render note %q as JSON: %w", note.Number, err)
+	}
+	return indented(note.Number, note)
+}
+
+func indented(number string, v any) ([]byte, error) {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	if err := e.Encode(inv); err != nil {
-		return nil, fmt.Errorf("render invoice %q as JSON: %w", inv.Number, err)
+	if err := e.Encode(v); err != nil {
+		return nil, fmt.Errorf("render %q as JSON: %w", number, err)
 	}
 	return b.Bytes(), nil
 }

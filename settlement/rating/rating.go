@@ -92,14 +92,14 @@ func rate(f *facts.Facts, id domain.ContractID, period domain.Period) (domain.In
 // prepaid returns how much of an invoice is paid from what was prepaid on its
 // contract, less what invoices on record have drawn.
 func prepaid(f *facts.Facts, inv domain.Invoice) (domain.Money, error) {
-	var left domain.Money
+	left := domain.Money{Currency: inv.Total.Currency}
 	for _, p := range f.Prepayments(inv.Contract) {
-		if p.Amount.Currency == inv.Total.Currency {
-			left = p.Amount.Add(domain.Money{Minor: left.Minor, Currency: p.Amount.Currency})
+		if p.Amount.Currency == left.Currency {
+			left = left.Add(p.Amount)
 		}
 	}
 	for _, i := range f.Invoices() {
-		if i.Invoice.Contract == inv.Contract && !i.Invoice.Prepaid.IsZero() && !f.Voided(i.Invoice.Number) {
+		if i.Invoice.Contract == inv.Contract && i.Invoice.Prepaid.Currency == left.Currency && !f.Voided(i.Invoice.Number) {
 			left = left.Sub(i.Invoice.Prepaid)
 		}
 	}

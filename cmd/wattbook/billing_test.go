@@ -1,0 +1,128 @@
+package main
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"wattbook/settlement/audit"
+)
+
+// octoberScript is a site's October, in metering intervals of a day, and a
+// contract: 10 x 100 + 31 x 100 kWh x 0.05 = 1155, tax 115.50, total 1270.50.
+const octoberScript = `
+now 2026-09-15
+site s step=24h zone=UTC
+meter revenue
+meter n4 under=revenue use=ai
+read revenue 2026-10@UTC 310kWh every=24h
+read n4 2026-10@UTC 100kWh every=24h
+price hb_south 2026-10@UTC 24h 50
+now 2026-11-02T09:00
+contract aurora tax=0.1 days=30
+charge space reserved-power 10 x 100
+charge power power-pass-through n4
+charge sla sla-credit n4 on-claim bands=0.999:0.1
+`
+
+// TestTheLifeOfAnInvoice drafts, issues, corrects, pays and voids invoices by
+// the command line, and replays the book at the end.
+func TestTheLifeOfAnInvoice(t *testing.T) {
+	data := scriptedBook(t, octoberScript)
+	file := filepath.Join(t.TempDir(), "corrected.csv")
+	if err := os.WriteFile(file, []byte("device,channel,start,end,value,unit\nn4,energy.import,2026-10-14T00:00:00Z,2026-10-15T00:00:00Z,120,kWh\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name string
+		args []string
+		code int
+		want []string
+	}{
+		{"a draft shows and records nothing", []string{"invoice", "run", "--period", "2026-10", "--dry-run"}, exitOK, []string{"a draft, nothing is recorded", "1,270.50 USD", "as of position 7"}},
+		{"a draft of an earlier position says what is missing", []string{"invoice", "run", "--period", "2026-10", "--dry-run", "--as-of", "6"}, exitOK, []string{"as of position 6"}},
+		{"a draft of an earlier time", []string{"invoice", "run", "--period", "2026-10", "--dry-run", "--as-of", "2026-09-20T00:00Z"}, exitOK, []string{"as of position 6"}},
+		{"a position beyond the log", []string{"invoice", "run", "--period", "2026-10", "--dry-run", "--as-of", "99"}, exitUsage, []string{"the log holds 7 events"}},
+		{"what is issued is issued from all that is known", []string{"invoice", "run", "--period", "2026-10", "--as-of", "6"}, exitUsage, []string{"--as-of needs --dry-run"}},
+		{"nothing is issued yet", []string{"invoice", "list"}, exitFinding, []string{"no invoice of s is issued"}},
+		{"issued", []string{"invoice", "run", "--period", "2026-10"}, exitOK, []string{"CB-20", "1,270.50 USD  issued;"}},
+		{"a run twice", []string{"invoice", "run", "--period", "2026-10"}, exitOK, []string{"was issued before"}},
+		{"a draft of what is issued", []string{"invoice", "run", "--period", "2026-10", "--dry-run"}, exitOK, []string{"is issued, and nothing of it is to be corrected"}},
+		{"a corrected reading arrives", []string{"import", "readings", file, "--corrects"}, exitOK, nil},
+		{"a draft of the note", []string{"invoice", "run", "--period", "2026-10", "--dry-run", "--json"}, exitOK, []string{`"kind": "debit"`, `"1.10 USD"`}},
+		{"the note", []string{"invoice", "run", "--period", "2026-10"}, exitOK, []string{"debit note for CB-", "readings of n4 came on record: 1 corrected"}},
+		{"a claim of a credit that there is not", []string{"invoice", "claim", "aurora", "slo", "--period", "2026-10"}, exitFinding, []string{`has no credit "slo"`}},
+		{"paid in part", []string{"invoice", "pay", "NUMBER", "--amount", "1000", "--reference", "T1", "--at", "2026-11-20"}, exitOK, []string{"recorded", "part paid: paid 1000.00 USD, open 271.60 USD"}},
+		{"the same payment again", []string{"invoice", "pay", "NUMBER", "--amount", "1000", "--reference", "T1", "--at", "2026-11-20"}, exitOK, []string{"was recorded before", "open 271.60 USD"}},
+		{"the same reference with another amount", []string{"invoice", "pay", "NUMBER", "--amount", "999", "--reference", "T1", "--at", "2026-11-20"}, exitFinding, []string{"on record with another amount"}},
+		{"an amount with too many digits", []string{"invoice", "pay", "NUMBER", "--amount", "9.999", "--reference", "T2"}, exitUsage, []string{"--amount"}},
+		{"of an invoice that is not there", []string{"invoice", "pay", "CB-1999-000001", "--amount", "9", "--reference", "T2"}, exitFinding, []string{"is not on record; did you mean"}},
+		{"it stands as paid in part", []string{"invoice", "list"}, exitOK, []string{"1,270.50 USD           1.10         1,000.00           271.60  part paid"}},
+		{"shown", []string{"invoice", "show", "NUMBER"}, exitOK, []string{"part paid: paid 1000.00 USD", "debit note CB-"}},
+		{"what is paid is not voided", []string{"invoice", "void", "NUMBER", "--reason", "x"}, exitFinding, []string{"money has arrived for it"}},
+		{"a void needs a reason", []string{"invoice", "void", "NUMBER"}, exitUsage, []string{"--reason is missing"}},
+		{"a prepayment", []string{"invoice", "prepay", "aurora", "--amount", "500", "--reference", "P1"}, exitOK, []string{"500.00 USD on contract aurora: recorded"}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			args := append([]string{}, c.args...)
+			for i, a := range args {
+				if a == "NUMBER" {
+					args[i] = numberOf(t, data)
+				}
+			}
+			got := wattbook(t, append(args, "--data", data)...)
+			if got.code != c.code {
+				t.Fatalf("exit %d, want %d\n%s%s", got.code, c.code, got.out, got.errors)
+			}
+			for _, want := range c.want {
+				if !strings.Contains(got.out+got.errors, want) {
+					t.Errorf("lacks %q\n%s%s", want, got.out, got.errors)
+				}
+			}
+		})
+	}
+	replayed := wattbook(t, "replay", "--json", "--data", data)
+	var report audit.Report
+	if err := json.Unmarshal([]byte(replayed.out), &report); err != nil || replayed.code != exitOK || len(report.Differences) > 0 {
+		t.Errorf("replay: exit %d, %v\n%s%s", replayed.code, err, replayed.out, replayed.errors)
+	}
+}
+
+// numberOf returns the number of the first invoice of a book.
+func numberOf(t *testing.T, data string) string {
+	t.Helper()
+	var rows []struct{ Number string }
+	got := wattbook(t, "invoice", "list", "--json", "--data", data)
+	if err := json.Unmarshal([]byte(got.out), &rows); err != nil || len(rows) == 0 {
+		t.Fatalf("invoice list: %v\n%s%s", err, got.out, got.errors)
+	}
+	return rows[0].Number
+}
+
+// TestAVoidedInvoiceIsIssuedAnew voids an invoice, and issues its period under
+// the next number.
+func TestAVoidedInvoiceIsIssuedAnew(t *testing.T) {
+	data := scriptedBook(t, octoberScript)
+	run := func(args ...string) string {
+		t.Helper()
+		got := wattbook(t, append(args, "--data", data)...)
+		if got.code != exitOK {
+			t.Fatalf("%v: exit %d\n%s%s", args, got.code, got.out, got.errors)
+		}
+		return got.out
+	}
+	run("invoice", "run", "--period", "2026-10")
+	first := numberOf(t, data)
+	run("invoice", "void", first, "--reason", "sent to the wrong buyer")
+	if out := run("invoice", "run", "--period", "2026-10"); !strings.Contains(out, strings.TrimSuffix(first, "1")+"2") || !strings.Contains(out, "  issued;") {
+		t.Errorf("after the void:\n%s", out)
+	}
+	if out := run("invoice", "show", first); !strings.Contains(out, "voided") {
+		t.Errorf("the voided invoice:\n%s", out)
+	}
+	if got := wattbook(t, "invoice", "pay", first, "--amount", "1", "--reference", "T", "--data", data); got.code != exitFinding || !strings.Contains(got.errors, "is voided") {
+		t.Errorf("pay a voided invoice: exit %d, %s", got.code, got.errors)
+	}
+}

@@ -1,0 +1,288 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	"wattbook/domain"
+	"wattbook/domain/wire"
+	"wattbook/ingest"
+	"wattbook/projections"
+	"wattbook/projections/facts"
+	"wattbook/projections/receivables"
+	"wattbook/settlement"
+	"wattbook/settlement/rating"
+)
+
+// factsAsOf folds the log up to a position, or up to what was recorded before
+// a time; all of it, if neither is said.
+func (l *logFolder) factsAsOf(ctx context.Context, asOf string) (*facts.Facts, error) {
+	f, to := facts.New(), projections.Head
+	if asOf != "" {
+		if n, err := strconv.ParseUint(asOf, 10, 63); err == nil {
+			head, err := l.log.Head(ctx)
+			if err != nil {
+				return nil, err
+			}
+			if domain.Position(n) > head {
+				return nil, usagef("--as-of: the log holds %d events", head)
+			}
+			to = domain.Position(n)
+		} else {
+			at, err := domain.ParseInstant(asOf)
+			if err != nil {
+				return nil, usagef("--as-of: %q is neither a position nor a time such as 2026-11-02T09:00Z", asOf)
+			}
+			for r, err := range l.log.ReadAll(ctx, 0) {
+				if err != nil {
+					return nil, err
+				}
+				if r.RecordedAt >= at {
+					break
+				}
+				rec, err := wire.Open(r)
+				if err == nil {
+					err = f.Apply(rec)
+				}
+				if err != nil {
+					return nil, err
+				}
+			}
+			return f, nil
+		}
+	}
+	_, err := projections.Fold(ctx, l.log, 0, to, f)
+	return f, err
+}
+
+// invoiceDraft shows what a run would issue. It records nothing.
+func invoiceDraft(ctx context.Context, p *program, l *logFolder, o invoiceOptions, period domain.Period) error {
+	f, err := l.factsAsOf(ctx, o.asOf)
+	if err != nil {
+		return err
+	}
+	b := &book{logFolder: l, facts: f}
+	reg, err := b.siteNamed(o.site)
+	if err != nil {
+		return err
+	}
+	contracts := f.Contracts(reg.Site)
+	if only := domain.ContractID(o.contract); only != "" {
+		if !slices.Contains(contracts, only) {
+			return fmt.Errorf("contract %s is not known; known are %v", only, contracts)
+		}
+		contracts = []domain.ContractID{only}
+	}
+	type draft struct {
+		Invoice  *domain.Invoice `json:"invoice,omitempty"`
+		Note     *domain.Note    `json:"note,omitempty"`
+		Contract string          `json:"contract"`
+		Why      string          `json:"why_not,omitempty"`
+	}
+	var all []draft
+	for _, id := range contracts {
+		d := draft{Contract: string(id)}
+		if issued, ok := f.Invoice(id, period); ok {
+			note, due, err := settlement.Correction(f, issued)
+			switch {
+			case err != nil:
+				d.Why = err.Error()
+			case due:
+				d.Note = &note
+			default:
+				d.Why = fmt.Sprintf("invoice %s is issued, and nothing of it is to be corrected", issued.Invoice.Number)
+			}
+		} else if inv, err := rating.Draft(f, id, period); err != nil {
+			d.Why = err.Error()
+		} else if len(inv.Lines) == 0 {
+			d.Why = "there is nothing to bill"
+		} else {
+			d.Invoice = &inv
+		}
+		all = append(all, d)
+	}
+	if p.common.json {
+		return p.printJSON(map[string]any{"as_of": f.Next, "drafts": all})
+	}
+	fmt.Fprintf(p.stdout, "What a run for %s would issue, as of position %d: a draft, nothing is recorded.\n", period, f.Next)
+	for _, d := range all {
+		fmt.Fprintf(p.stdout, "\n%s: ", d.Contract)
+		switch {
+		case d.Invoice != nil:
+			printInvoice(p, "Draft", *d.Invoice, nil)
+		case d.Note != nil:
+			printInvoice(p, fmt.Sprintf("Draft %s note for %s", d.Note.Kind, d.Note.Corrects), d.Note.Invoice, nil)
+			for _, c := range d.Note.Causes {
+				fmt.Fprintf(p.stdout, "    %s\n", c)
+			}
+		default:
+			fmt.Fprintln(p.stdout, d.Why)
+		}
+	}
+	return nil
+}
+
+// recordMoney records a payment, a prepayment or a claim, once.
+func (e *engine) recordMoney(ctx context.Context, p *program, o invoiceOptions, args []string) error {
+	at := e.now()
+	if o.at != "" {
+		var err error
+		if at, err = localTime(o.at, time.UTC); err != nil {
+			return usagef("--at: %v", err)
+		}
+	}
+	var event domain.Event
+	var say string
+	contract := domain.ContractID(args[1])
+	if args[0] == "pay" {
+		inv, err := invoiceNumbered(e.facts, args[1])
+		if err != nil {
+			return err
+		}
+		if e.facts.Voided(args[1]) {
+			return fmt.Errorf("invoice %s is voided: nothing is due for it", args[1])
+		}
+		contract = inv.Invoice.Contract
+	}
+	versions := e.facts.ContractVersions(contract)
+	if len(versions) == 0 {
+		return fmt.Errorf("contract %s is not on record", contract)
+	}
+	last := versions[len(versions)-1]
+	switch args[0] {
+	case "claim":
+		period, err := domain.ParsePeriod(o.period)
+		if err != nil {
+			return usagef("--period: %v", err)
+		}
+		if !slices.ContainsFunc(last.Charges, func(c domain.Charge) bool { return c.ID == args[2] && c.Kind == domain.ChargeSLACredit }) {
+			return fmt.Errorf("contract %s has no credit %q", contract, args[2])
+		}
+		if o.at == "" {
+			at = 0 // the same claim again is the same
+		}
+		event = domain.ServiceCreditClaimed{Contract: contract, Charge: args[2], Period: period, At: at}
+		say = fmt.Sprintf("credit %s of contract %s for %s", args[2], contract, period)
+	default:
+		var amount domain.Money
+		if err := amount.UnmarshalText([]byte(o.amount + " " + string(last.Currency))); err != nil {
+			return usagef("--amount: %v", err)
+		}
+		if o.reference == "" {
+			return usagef("--reference is missing: a payment is told by it from another")
+		}
+		if o.at == "" {
+			at = at.Floor(domain.Day)
+		}
+		if args[0] == "pay" {
+			event = domain.PaymentReceived{Contract: contract, Invoice: args[1], Amount: amount, At: at, Reference: o.reference}
+			say = fmt.Sprintf("%s for invoice %s", amount, args[1])
+		} else {
+			event = domain.PrepaymentReceived{Contract: contract, Amount: amount, At: at, Reference: o.reference}
+			say = fmt.Sprintf("%s on contract %s", amount, contract)
+		}
+	}
+	before := e.recorded
+	e.recorded = ingest.Report{Marks: map[domain.Mark]int{}}
+	err := e.publish(ctx, last.Site, ingest.Delivery{Source: "receipts", Observed: e.now(), Facts: []domain.Event{event}})
+	got := e.recorded
+	e.recorded = before
+	e.recorded.Add(got)
+	if err != nil {
+		return err
+	}
+	what := "recorded"
+	switch {
+	case got.Conflicts > 0 || got.Rejected > 0:
+		return fmt.Errorf("%s: it is on record with another amount or date, which stands", say)
+	case got.Facts == 0:
+		what = "was recorded before"
+	}
+	if p.common.json {
+		return p.printJSON(map[string]any{"recorded": got.Facts > 0, "event": event})
+	}
+	fmt.Fprintf(p.stdout, "%s: %s\n", say, what)
+	if args[0] == "pay" {
+		inv, err := invoiceNumbered(e.facts, args[1])
+		if err != nil {
+			return err
+		}
+		printStanding(p, receivables.Of(e.facts, inv.Invoice), e.facts)
+	}
+	return nil
+}
+
+func invoiceVoid(ctx context.Context, p *program, b *book, number, why string) error {
+	if why == "" {
+		return usagef("--reason is missing")
+	}
+	s := &settlement.Settler{Log: b.log, Facts: b.facts, Now: b.now}
+	v, err := s.Void(ctx, number, why)
+	if err != nil {
+		return err
+	}
+	if err := b.sign(); err != nil {
+		return err
+	}
+	if p.common.json {
+		return p.printJSON(v)
+	}
+	_, err = fmt.Fprintf(p.stdout, "invoice %s of contract %s for %s is voided: %s\nissue it anew with: wattbook invoice run --period %s\n", number, v.Contract, v.Period, v.Reason, v.Period)
+	return err
+}
+
+// printStanding says what has become of an invoice.
+func printStanding(p *program, s receivables.Standing, f *facts.Facts) {
+	fmt.Fprintf(p.stdout, "%s", s.State)
+	if s.State != receivables.Voided {
+		fmt.Fprintf(p.stdout, ": paid %s, open %s", s.Paid, s.Open)
+	}
+	fmt.Fprintln(p.stdout)
+	for _, n := range f.Notes(s.Invoice.Number) {
+		fmt.Fprintf(p.stdout, "%s note %s of %s\n", n.Note.Kind, n.Note.Number, n.Note.Total)
+	}
+}
+
+func invoiceList(p *program, b *book, site string) error {
+	reg, err := b.siteNamed(site)
+	if err != nil {
+		return err
+	}
+	all := receivables.All(b.facts, reg.Site)
+	if p.common.json {
+		type row struct {
+			Number   string            `json:"number"`
+			Contract domain.ContractID `json:"contract"`
+			Buyer    string            `json:"buyer"`
+			Period   domain.Period     `json:"period"`
+			Total    domain.Money      `json:"total"`
+			Notes    domain.Money      `json:"notes"`
+			Paid     domain.Money      `json:"paid"`
+			Open     domain.Money      `json:"open"`
+			State    receivables.State `json:"state"`
+			Due      domain.Instant    `json:"due"`
+			Overdue  bool              `json:"overdue"`
+		}
+		rows := []row{}
+		for _, s := range all {
+			i := s.Invoice
+			rows = append(rows, row{i.Number, i.Contract, i.Buyer.Name, i.Period, i.Total, s.Notes, s.Paid, s.Open, s.State, i.Due, s.Overdue(b.now())})
+		}
+		return p.printJSON(rows)
+	}
+	if len(all) == 0 {
+		return fmt.Errorf("no invoice of %s is issued", reg.Site)
+	}
+	fmt.Fprintf(p.stdout, "%-16s %-8s %-28s %16s %14s %16s %16s  %s\n", "number", "period", "buyer", "total", "notes", "paid", "open", "state")
+	for _, s := range all {
+		i, state := s.Invoice, string(s.State)
+		if s.Overdue(b.now()) {
+			state += ", overdue since " + i.Due.Time().Format(time.DateOnly)
+		}
+		fmt.Fprintf(p.stdout, "%-16s %-8s %-28s %16s %14s %16s %16s  %s\n", i.Number, i.Period, i.Buyer.Name, group(i.Total.String()), group(s.Notes.Amount()), group(s.Paid.Amount()), group(s.Open.Amount()), state)
+	}
+	return nil
+}

@@ -1,0 +1,47 @@
+package audit
+
+import (
+	"fmt"
+	"slices"
+
+	"wattbook/domain"
+	"wattbook/domain/eventlog"
+	"wattbook/settlement"
+)
+
+// note draws a note again: what its invoice lacked where the note was drawn.
+// Notes count as invoices.
+func (a *auditor) note(rec domain.Recorded, e domain.NoteIssued) {
+	what := "note " + e.Note.Number
+	i := slices.IndexFunc(a.facts.Invoices(), func(i domain.InvoiceIssued) bool { return i.Invoice.Number == e.Note.Corrects })
+	if i < 0 {
+		a.count(kindInvoices, rec, what, nil, fmt.Sprintf("it corrects invoice %s, which is not on record", e.Note.Corrects))
+		return
+	}
+	derived, ok, err := settlement.Correction(a.facts, a.facts.Invoices()[i])
+	if err == nil && !ok {
+		err = fmt.Errorf("invoice %s lacks nothing there", e.Note.Corrects)
+	}
+	if err != nil {
+		a.count(kindInvoices, rec, what, nil, err.Error())
+		return
+	}
+	for _, c := range a.facts.ContractVersions(derived.Contract) {
+		if c.Version == derived.Version {
+			derived.Issued = e.Note.Issued
+			derived.Due = settlement.Due(c, e.Note.Issued)
+			derived.Number = settlement.Number(c, e.Note.Issued, eventlog.Revision(rec.Revision))
+		}
+	}
+	a.compare(kindInvoices, rec, what, domain.NoteIssued{Note: derived, Documents: e.Documents})
+	documents, err := a.options.RenderNote(derived, a.facts)
+	if err != nil {
+		a.count(kindDocuments, rec, "documents of "+what, nil, err.Error())
+		return
+	}
+	got, why := settlement.Digests(documents), ""
+	if !slices.Equal(got, e.Documents) {
+		why = "their bytes do not come out as they were issued"
+	}
+	a.count(kindDocuments, rec, "documents of "+what, fmt.Append(nil, got), why)
+}

@@ -1,0 +1,269 @@
+package settlement
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/big"
+	"slices"
+
+	"wattbook/domain"
+	"wattbook/domain/eventlog"
+	"wattbook/domain/wire"
+	"wattbook/projections/facts"
+	"wattbook/settlement/rating"
+)
+
+// IssuedNote is the outcome of correcting an invoice.
+type IssuedNote struct {
+	domain.NoteIssued
+	Documents []Document
+}
+
+// Correction draws the note that an issued invoice lacks at the position of the
+// facts: what the invoice would come to now, less what the invoice and its
+// notes come to. It reports false if nothing is to be corrected: no amount of a
+// line has changed. The note has no number and no dates yet.
+func Correction(f *facts.Facts, issued domain.InvoiceIssued) (domain.Note, bool, error) {
+	inv := issued.Invoice
+	fresh, err := rating.Draft(f, inv.Contract, inv.Period)
+	if err != nil {
+		return domain.Note{}, false, fmt.Errorf("correct invoice %s: %w", inv.Number, err)
+	}
+	if fresh.Contract != "" && fresh.Total.Currency != inv.Total.Currency {
+		return domain.Note{}, false, fmt.Errorf("correct invoice %s: it is in %s, and its contract is in %s now; void it", inv.Number, inv.Total.Currency, fresh.Total.Currency)
+	}
+	zero := domain.Money{Currency: inv.Total.Currency}
+	if err := oneCurrency(zero.Currency, inv); err != nil {
+		return domain.Note{}, false, fmt.Errorf("correct invoice %s: %w", inv.Number, err)
+	}
+	note := domain.Note{Corrects: inv.Number, Kind: domain.DebitNote, Invoice: inv}
+	note.Number, note.Issued, note.Due, note.AsOf = "", 0, 0, f.Next
+	note.Lines, note.Daily, note.Balances, note.Prepaid = nil, nil, nil, domain.Money{}
+	if fresh.Contract != "" {
+		note.Version, note.Tax = fresh.Version, fresh.Tax
+	} else {
+		fresh.Subtotal, fresh.TaxDue, fresh.Total = zero, zero, zero
+	}
+	before, subtotal, tax, since := inv.Lines, inv.Subtotal, inv.TaxDue, inv.AsOf
+	for _, n := range f.Notes(inv.Number) {
+		if err := oneCurrency(zero.Currency, n.Note.Invoice); err != nil {
+			return domain.Note{}, false, fmt.Errorf("correct invoice %s: note %s: %w", inv.Number, n.Note.Number, err)
+		}
+		before = append(before[:len(before):len(before)], n.Note.Lines...)
+		subtotal, tax, since = subtotal.Add(n.Note.Subtotal), tax.Add(n.Note.TaxDue), n.Note.AsOf
+	}
+	changed := false
+	for _, l := range apart(before, fresh.Lines) {
+		l.Line = int64(len(note.Lines) + 1)
+		note.Lines = append(note.Lines, l)
+		changed = changed || !l.Amount.IsZero()
+	}
+	note.Subtotal, note.TaxDue = fresh.Subtotal.Sub(subtotal), fresh.TaxDue.Sub(tax)
+	note.Total = note.Subtotal.Add(note.TaxDue)
+	if note.Total.Minor <= 0 {
+		note.Kind = domain.CreditNote
+	}
+	if !changed && note.Total.IsZero() {
+		return domain.Note{}, false, nil
+	}
+	note.Causes = f.Changes(inv, since)
+	if len(note.Causes) == 0 {
+		note.Causes = []string{"what is known of the period has changed"}
+	}
+	return note, true, nil
+}
+
+// oneCurrency reports an amount of an invoice on record that is not in its
+// currency.
+func oneCurrency(c domain.Currency, inv domain.Invoice) error {
+	amounts := []domain.Money{inv.Subtotal, inv.TaxDue, inv.Total}
+	for _, l := range inv.Lines {
+		amounts = append(amounts, l.Amount)
+	}
+	for _, m := range amounts {
+		if m.Currency != c {
+			return fmt.Errorf("it says %s, and is in %s", m, c)
+		}
+	}
+	return nil
+}
+
+// identity tells lines apart: those that differ in more than quantity and
+// amount are different lines, so that a new price takes the old line back
+// whole and charges the new one whole.
+type identity struct {
+	charge, description, unit, price string
+	interval                         domain.Interval
+}
+
+func identityOf(l domain.InvoiceLine) identity {
+	id := identity{l.Charge, l.Description, l.Unit, "", l.Interval}
+	if l.UnitPrice != nil {
+		id.price = l.UnitPrice.String()
+	}
+	return id
+}
+
+// apart returns the lines that take what was charged to what is due: first
+// those that take back, in the order in which they were charged, then the
+// others in theirs.
+func apart(before, after []domain.InvoiceLine) []domain.InvoiceLine {
+	var order []identity
+	sums := map[identity]*domain.InvoiceLine{}
+	move := func(l domain.InvoiceLine, sign int64) {
+		id := identityOf(l)
+		s := sums[id]
+		if s == nil {
+			s = &domain.InvoiceLine{
+				Charge: l.Charge, Kind: l.Kind, Description: l.Description, Interval: l.Interval, Unit: l.Unit, UnitPrice: l.UnitPrice,
+				Amount: domain.Money{Currency: l.Amount.Currency},
+			}
+			sums[id] = s
+			order = append(order, id)
+		}
+		s.Quantity = s.Quantity.Add(l.Quantity.MulInt(sign))
+		s.Estimated = s.Estimated.Add(l.Estimated.MulInt(sign))
+		s.Amount = s.Amount.Add(domain.Money{Minor: l.Amount.Minor * sign, Currency: l.Amount.Currency})
+		if sign > 0 {
+			s.Detail = l.Detail
+		}
+	}
+	for _, l := range before {
+		move(l, -1)
+	}
+	for _, l := range after {
+		move(l, 1)
+	}
+	var lines []domain.InvoiceLine
+	for _, id := range order {
+		if s := sums[id]; !s.Quantity.IsZero() || !s.Amount.IsZero() {
+			if s.UnitPrice != nil && !prices(*s) {
+				s.UnitPrice = nil // of a rounded difference
+			}
+			lines = append(lines, *s)
+		}
+	}
+	return lines
+}
+
+// prices reports whether a line's amount is its quantity at its price.
+func prices(l domain.InvoiceLine) bool {
+	product := new(big.Rat).Mul(l.Quantity.Rat(), l.UnitPrice.Rat())
+	return domain.RoundRat(product, l.Amount.Currency.Digits()).Equal(l.Amount.Decimal())
+}
+
+// Correct issues the notes that the invoices of a site lack: those of the
+// period and of the ones before it, of all contracts or of one. An invoice
+// whose re-rating is not complete keeps what it has; the error says so after
+// the others are corrected.
+func (s *Settler) Correct(ctx context.Context, site domain.SiteID, period domain.Period, only domain.ContractID) ([]IssuedNote, error) {
+	if err := s.Refresh(ctx); err != nil {
+		return nil, err
+	}
+	var all []IssuedNote
+	var failed error
+	for _, i := range slices.Clone(s.Facts.Invoices()) {
+		inv := i.Invoice
+		if inv.Site != site || only != "" && inv.Contract != only || s.Facts.Voided(inv.Number) || inv.Period.After(period) {
+			continue
+		}
+		n, ok, err := s.correct(ctx, i)
+		if err != nil {
+			failed = errors.Join(failed, err)
+			continue
+		}
+		if ok {
+			all = append(all, n)
+		}
+	}
+	return all, failed
+}
+
+// correct issues the note that an invoice lacks. Its event id is the invoice
+// and the note's number among its notes, so that of two runs beside each other
+// one issues it, and the other finds that nothing is left to correct.
+func (s *Settler) correct(ctx context.Context, issued domain.InvoiceIssued) (IssuedNote, bool, error) {
+	fail := func(err error) (IssuedNote, bool, error) {
+		return IssuedNote{}, false, fmt.Errorf("issue a note for invoice %s: %w", issued.Invoice.Number, err)
+	}
+	for {
+		note, ok, err := Correction(s.Facts, issued)
+		if err != nil || !ok {
+			return IssuedNote{}, false, err
+		}
+		signed, err := version(s.Facts, note.Contract, note.Version)
+		if err != nil {
+			return fail(err)
+		}
+		note.Issued = s.Now()
+		note.Due = Due(signed, note.Issued)
+		ordinal := len(s.Facts.Notes(issued.Invoice.Number))
+		stream := Series(signed, note.Issued)
+		n, err := s.Log.Next(ctx, stream)
+		if err != nil {
+			return fail(err)
+		}
+		note.Number = Number(signed, note.Issued, n)
+		out := IssuedNote{NoteIssued: domain.NoteIssued{Note: note}}
+		if out.Documents, err = s.RenderNote(note); err != nil {
+			return fail(err)
+		}
+		out.NoteIssued.Documents = Digests(out.Documents)
+		event, err := wire.Draft(domain.EventIDOf("note", issued.Invoice.Number, fmt.Sprint(ordinal)), out.NoteIssued, nil)
+		if err != nil {
+			return fail(err)
+		}
+		_, err = s.Log.Append(ctx, eventlog.Write{Stream: stream, Expect: eventlog.After(n), Events: []eventlog.Draft{event}})
+		switch {
+		case errors.Is(err, eventlog.ErrWrongExpectedRevision), errors.Is(err, eventlog.ErrIdempotencyConflict):
+			// Another run took the number, or issued the note: see what is
+			// left to correct.
+			if err := s.Refresh(ctx); err != nil {
+				return fail(err)
+			}
+			continue
+		case err != nil:
+			return fail(err)
+		}
+		return out, true, s.Refresh(ctx)
+	}
+}
+
+// Void records that an invoice counts for nothing. One that was paid, or
+// corrected by notes, stands: what is wrong with it becomes a note.
+func (s *Settler) Void(ctx context.Context, number, reason string) (domain.InvoiceVoided, error) {
+	fail := func(format string, args ...any) (domain.InvoiceVoided, error) {
+		return domain.InvoiceVoided{}, fmt.Errorf("void invoice %s: "+format, append([]any{number}, args...)...)
+	}
+	if err := s.Refresh(ctx); err != nil {
+		return domain.InvoiceVoided{}, err
+	}
+	i := slices.IndexFunc(s.Facts.Invoices(), func(i domain.InvoiceIssued) bool { return i.Invoice.Number == number })
+	switch {
+	case i < 0:
+		return fail("it is not on record")
+	case reason == "":
+		return fail("say why: --reason")
+	case len(s.Facts.Payments(number)) > 0:
+		return fail("money has arrived for it; correct what it says by an amended contract or a corrected reading")
+	case len(s.Facts.Notes(number)) > 0:
+		return fail("notes correct it; what is left of it stands")
+	}
+	for _, v := range s.Facts.Voids() {
+		if v.Invoice == number {
+			return v, nil
+		}
+	}
+	inv := s.Facts.Invoices()[i].Invoice
+	v := domain.InvoiceVoided{Invoice: number, Contract: inv.Contract, Period: inv.Period, At: s.Now(), Reason: reason}
+	if err := s.append(ctx, eventlog.Stream("invoice_status-"+string(inv.Contract)), v, "void", number); err != nil {
+		return fail("%w", err)
+	}
+	for _, v := range s.Facts.Voids() {
+		if v.Invoice == number {
+			return v, nil // another run may have been first
+		}
+	}
+	return v, nil
+}
