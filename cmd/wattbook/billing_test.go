@@ -64,6 +64,13 @@ func TestTheLifeOfAnInvoice(t *testing.T) {
 		{"what is paid is not voided", []string{"invoice", "void", "NUMBER", "--reason", "x"}, exitFinding, []string{"money has arrived for it"}},
 		{"a void needs a reason", []string{"invoice", "void", "NUMBER"}, exitUsage, []string{"--reason is missing"}},
 		{"a prepayment", []string{"invoice", "prepay", "aurora", "--amount", "500", "--reference", "P1"}, exitOK, []string{"500.00 USD on contract aurora: recorded"}},
+		{"the books are exported", []string{"journal", "export", "--format", "hledger"}, exitOK, []string{"commodity USD", "account Assets:AR:Customers:Aurora", "; event: "}},
+		{"into a file", []string{"journal", "export", "-o", filepath.Join(t.TempDir(), "books.beancount")}, exitOK, []string{"entries as of position"}},
+		{"in a format that there is not", []string{"journal", "export", "--format", "gnucash"}, exitUsage, []string{"want one of [beancount hledger ledger]"}},
+		{"the trial balance", []string{"journal", "balance"}, exitOK, []string{"Assets:AR:Customers:Aurora                                         271.60 USD", "sum                                                                  0.00 USD"}},
+		{"what is recognized", []string{"journal", "revenue"}, exitOK, []string{"2026-10  Income:AI:Reserved                                   1,000.00 USD"}},
+		{"how long it has been due", []string{"journal", "ageing", "--at", "2030-01-01"}, exitOK, []string{"over 90 days", "271.60         271.60"}},
+		{"another report", []string{"journal", "sheet"}, exitUsage, []string{"want export, balance, ageing or revenue"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			args := append([]string{}, c.args...)

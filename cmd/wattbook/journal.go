@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"slices"
+
+	"wattbook/domain"
+	"wattbook/projections/receivables"
+	"wattbook/settlement/journal"
+)
+
+func journalVerb() verb {
+	return verb{
+		name: "journal", args: "export --format beancount|hledger|ledger [-o FILE] | balance | ageing [--at TIME] | revenue",
+		summary: "the double-entry books: export them, or show balances, ageing and revenue",
+		help: `
+The books follow from the events of the log: every entry names its event and sums
+to zero in each commodity. Revenue and energy are accrued day by day; what is not
+closed yet is pending (marked with !). export writes them for beancount, hledger
+or ledger. balance is the trial balance, ageing what buyers owe by how long it
+has been due, revenue what was recognized in each month.
+
+Example: wattbook journal export --format hledger -o books.journal`,
+		run: journalBooks,
+	}
+}
+
+func journalBooks(ctx context.Context, p *program, args []string) error {
+	var format, out, site, at string
+	p.flags.StringVar(&format, "format", "beancount", "`format` of the export: beancount, hledger or ledger")
+	p.flags.StringVar(&out, "o", "", "`file` to write (default standard output)")
+	p.flags.StringVar(&site, "site", "", "`site`; needed if the log holds several")
+	p.flags.StringVar(&at, "at", "", "`time` of the ageing (default now)")
+	rest, err := p.parse(args, 1, 1)
+	if err != nil {
+		return err
+	}
+	if !slices.Contains([]string{"export", "balance", "ageing", "revenue"}, rest[0]) {
+		return usagef("want export, balance, ageing or revenue")
+	}
+	if !slices.Contains(journal.Formats(), journal.Format(format)) {
+		return usagef("--format %q; want one of %v", format, journal.Formats())
+	}
+	return p.withBook(ctx, func(b *book) error {
+		reg, err := b.siteNamed(site)
+		if err != nil {
+			return err
+		}
+		if rest[0] == "ageing" {
+			return p.ageing(b, reg, at)
+		}
+		books, err := journal.Build(ctx, b.log, reg.Site)
+		if err != nil {
+			return err
+		}
+		switch rest[0] {
+		case "balance":
+			return p.trialBalance(books)
+		case "revenue":
+			return p.recognized(books)
+		}
+		return p.exportBooks(books, journal.Format(format), out)
+	})
+}
+
+func (p *program) exportBooks(books journal.Books, format journal.Format, out string) error {
+	if out == "" {
+		return journal.Export(p.stdout, books, format)
+	}
+	f, err := os.Create(p.path(out))
+	if err != nil {
+		return usagef("-o: %v", err)
+	}
+	defer f.Close()
+	if err := journal.Export(f, books, format); err != nil {
+		return fmt.Errorf("write %s: %w", out, err)
+	}
+	if err := f.Close(); err != nil {
+		return fmt.Errorf("write %s: %w", out, err)
+	}
+	if p.common.json {
+		return p.printJSON(map[string]any{"file": out, "format": format, "entries": len(books.Entries), "as_of": books.AsOf})
+	}
+	_, err = fmt.Fprintf(p.stdout, "%s entries as of position %s in %s\n", thousands(int64(len(books.Entries))), thousands(int64(books.AsOf)), out)
+	return err
+}
+
+func (p *program) trialBalance(books journal.Books) error {
+	all := journal.TrialBalance(books.Entries)
+	if p.common.json {
+		return p.printJSON(map[string]any{"as_of": books.AsOf, "balances": all})
+	}
+	sums := map[string]domain.Decimal{}
+	var order []string
+	for _, b := range all {
+		fmt.Fprintf(p.stdout, "%-52s %20s %s\n", b.Account, group(b.Amount.Fixed(journal.Digits(b.Commodity))), b.Commodity)
+		if _, ok := sums[b.Commodity]; !ok {
+			order = append(order, b.Commodity)
+		}
+		sums[b.Commodity] = sums[b.Commodity].Add(b.Amount)
+	}
+	for _, c := range order {
+		fmt.Fprintf(p.stdout, "%-52s %20s %s\n", "sum", sums[c].Fixed(journal.Digits(c)), c)
+	}
+	return nil
+}
+
+func (p *program) recognized(books journal.Books) error {
+	all := journal.RevenueByPeriod(books.Entries)
+	if p.common.json {
+		return p.printJSON(map[string]any{"as_of": books.AsOf, "revenue": all})
+	}
+	for _, r := range all {
+		pending := ""
+		if r.Pending {
+			pending = "  not closed yet"
+		}
+		fmt.Fprintf(p.stdout, "%s  %-40s %20s %s%s\n", r.Period, r.Account, group(r.Amount.Fixed(journal.Digits(r.Commodity))), r.Commodity, pending)
+	}
+	return nil
+}
+
+// ageing shows what buyers owe, by how long it has been due.
+func (p *program) ageing(b *book, site domain.SiteRegistered, when string) error {
+	at := b.now()
+	if when != "" {
+		zone, err := b.facts.Zone(site.Zone)
+		if err != nil {
+			return err
+		}
+		if at, err = localTime(when, zone); err != nil {
+			return usagef("--at: %v", err)
+		}
+	}
+	type row struct {
+		Buyer    string                             `json:"buyer"`
+		Currency domain.Currency                    `json:"currency"`
+		Open     map[receivables.Age]domain.Decimal `json:"open"`
+		Total    domain.Decimal                     `json:"total"`
+	}
+	var rows []row
+	for _, s := range receivables.All(b.facts, site.Site) {
+		if s.Open.IsZero() {
+			continue
+		}
+		i := slices.IndexFunc(rows, func(r row) bool { return r.Buyer == s.Invoice.Buyer.Name && r.Currency == s.Open.Currency })
+		if i < 0 {
+			i = len(rows)
+			rows = append(rows, row{s.Invoice.Buyer.Name, s.Open.Currency, map[receivables.Age]domain.Decimal{}, domain.Decimal{}})
+		}
+		age := receivables.AgeAt(s.Invoice.Due, at)
+		rows[i].Open[age] = rows[i].Open[age].Add(s.Open.Decimal())
+		rows[i].Total = rows[i].Total.Add(s.Open.Decimal())
+	}
+	if p.common.json {
+		return p.printJSON(map[string]any{"at": at, "buyers": rows})
+	}
+	fmt.Fprintf(p.stdout, "%-30s %-4s", "buyer", "")
+	for _, a := range receivables.Ages() {
+		fmt.Fprintf(p.stdout, " %14s", a)
+	}
+	fmt.Fprintf(p.stdout, " %14s\n", "open")
+	for _, r := range rows {
+		fmt.Fprintf(p.stdout, "%-30s %-4s", r.Buyer, r.Currency)
+		for _, a := range receivables.Ages() {
+			fmt.Fprintf(p.stdout, " %14s", group(r.Open[a].Fixed(r.Currency.Digits())))
+		}
+		fmt.Fprintf(p.stdout, " %14s\n", group(r.Total.Fixed(r.Currency.Digits())))
+	}
+	return nil
+}

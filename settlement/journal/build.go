@@ -1,0 +1,363 @@
+package journal
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"wattbook/domain"
+	"wattbook/domain/eventlog"
+	"wattbook/domain/wire"
+	"wattbook/projections/facts"
+	"wattbook/projections/receivables"
+)
+
+// Books are the entries of a site, in the order of their dates and events.
+type Books struct {
+	Site    domain.SiteRegistered
+	AsOf    domain.Position
+	Entries []Entry
+}
+
+// Build derives the books of a site from a log up to its head.
+func Build(ctx context.Context, log eventlog.Log, site domain.SiteID) (Books, error) {
+	b := &builder{
+		site: site, facts: facts.New(), drawn: map[domain.Position][]domain.Period{}, accrued: map[domain.Period][]Entry{}, refs: map[string]ref{},
+		unbilled: map[billed]map[string]int64{}, energy: map[string]int64{}, issued: map[string]issue{}, mined: map[domain.Instant]mined{},
+	}
+	head, err := log.Head(ctx)
+	if err != nil {
+		return Books{}, fmt.Errorf("journal: %w", err)
+	}
+	if err := b.collect(ctx, log, head); err != nil {
+		return Books{}, fmt.Errorf("journal: %w", err)
+	}
+	for r, err := range log.ReadAll(ctx, 0) {
+		if err != nil {
+			return Books{}, fmt.Errorf("journal: %w", err)
+		}
+		if r.Position >= head {
+			break
+		}
+		rec, err := wire.Open(r)
+		if err == nil {
+			err = b.apply(rec)
+		}
+		if err != nil {
+			return Books{}, fmt.Errorf("journal: event at position %d: %w", r.Position, err)
+		}
+	}
+	if err := b.open(); err != nil {
+		return Books{}, fmt.Errorf("journal: %w", err)
+	}
+	for _, e := range b.entries {
+		if err := e.Check(); err != nil {
+			return Books{}, fmt.Errorf("journal: event at position %d: %w", e.Position, err)
+		}
+	}
+	slices.SortStableFunc(b.entries, func(x, y Entry) int {
+		return cmp.Or(strings.Compare(x.Date, y.Date), cmp.Compare(x.Position, y.Position))
+	})
+	reg, _ := b.facts.Site(site)
+	return Books{Site: reg, AsOf: head, Entries: b.entries}, nil
+}
+
+// ref names an event.
+type ref struct {
+	event    domain.EventID
+	position domain.Position
+}
+
+func refOf(rec domain.Recorded) ref { return ref{rec.ID, rec.Position} }
+
+// billed is what an invoice is for.
+type billed struct {
+	contract domain.ContractID
+	period   domain.Period
+}
+
+// issue is what an invoice was booked as, to be mirrored if it is voided.
+type issue struct {
+	postings []Posting
+	accrued  map[string]int64 // before it
+}
+
+// mined is what was booked for a mining day.
+type mined struct{ expected, variance domain.Satoshi }
+
+// builder folds the log into entries.
+type builder struct {
+	site    domain.SiteID
+	facts   *facts.Facts
+	entries []Entry
+
+	drawn    map[domain.Position][]domain.Period // periods by the position that they were closed at
+	accrued  map[domain.Period][]Entry           // of periods that are drawn, until their closing is on record
+	refs     map[string]ref                      // of the events that accruals follow from
+	unbilled map[billed]map[string]int64         // by income account, in minor units
+	energy   map[string]int64                    // accrued by local day
+	issued   map[string]issue                    // by number
+	mined    map[domain.Instant]mined
+	closed   []domain.PeriodClosed
+	bills    []domain.UtilityBilled // not trued up yet
+}
+
+// collect finds where periods were drawn.
+func (b *builder) collect(ctx context.Context, log eventlog.Log, head domain.Position) error {
+	for r, err := range log.ReadAll(ctx, 0) {
+		if err != nil {
+			return err
+		}
+		if r.Position >= head {
+			return nil
+		}
+		if r.Type != wire.PeriodClosed {
+			continue
+		}
+		rec, err := wire.Open(r)
+		if err != nil {
+			return err
+		}
+		if c := rec.Event.(domain.PeriodClosed); c.Site == b.site {
+			b.drawn[c.AsOf] = append(b.drawn[c.AsOf], c.Period)
+			b.closed = append(b.closed, c)
+		}
+	}
+	return nil
+}
+
+// zone returns the site's zone.
+func (b *builder) zone() *time.Location {
+	if s, ok := b.facts.Site(b.site); ok {
+		if z, err := b.facts.Zone(s.Zone); err == nil {
+			return z
+		}
+	}
+	return time.UTC
+}
+
+// apply folds an event, and books what follows from it.
+func (b *builder) apply(rec domain.Recorded) error {
+	for _, p := range b.drawn[rec.Position] {
+		i := slices.IndexFunc(b.closed, func(c domain.PeriodClosed) bool { return c.Period == p })
+		var err error
+		if b.accrued[p], err = b.accrue(b.closed[i].Interval, false); err != nil {
+			return err
+		}
+	}
+	// What is owed before the event tells where its money goes.
+	var before receivables.Standing
+	if number := concerns(rec.Event); number != "" {
+		if inv, ok := b.invoice(number); ok {
+			before = receivables.Of(b.facts, inv)
+		}
+	}
+	if err := b.facts.Apply(rec); err != nil {
+		return err
+	}
+	switch e := rec.Event.(type) {
+	case domain.SiteRegistered:
+		if e.Site == b.site {
+			b.refs["site"] = refOf(rec)
+		}
+	case domain.ContractSigned:
+		b.refs[fmt.Sprintf("contract %s %d", e.Contract, e.Version)] = refOf(rec)
+	case domain.PeriodClosed:
+		if e.Site == b.site {
+			for _, entry := range b.accrued[e.Period] {
+				entry.Event, entry.Position = rec.ID, rec.Position
+				b.entries = append(b.entries, entry)
+			}
+			delete(b.accrued, e.Period)
+			b.trueUp(rec, e.Interval.End)
+		}
+	case domain.InvoiceIssued:
+		if e.Invoice.Site == b.site {
+			b.issue(rec, e.Invoice)
+		}
+	case domain.InvoiceVoided:
+		b.void(rec, e)
+	case domain.NoteIssued:
+		if e.Note.Site == b.site {
+			b.note(rec, e.Note, before)
+		}
+	case domain.PaymentReceived:
+		b.payment(rec, e, before)
+	case domain.PrepaymentReceived:
+		b.prepayment(rec, e)
+	case domain.UtilityBilled:
+		if e.Site == b.site {
+			b.utility(rec, e)
+		}
+	case domain.PayoutReconciled:
+		if e.Site == b.site {
+			b.reconciled(rec, e)
+		}
+	case domain.PayoutReceived:
+		b.payout(rec, e)
+	}
+	return nil
+}
+
+// concerns returns the number of the invoice that an event changes the
+// standing of.
+func concerns(e domain.Event) string {
+	switch e := e.(type) {
+	case domain.NoteIssued:
+		return e.Note.Corrects
+	case domain.PaymentReceived:
+		return e.Invoice
+	}
+	return ""
+}
+
+func (b *builder) invoice(number string) (domain.Invoice, bool) {
+	for _, i := range b.facts.Invoices() {
+		if i.Invoice.Number == number && i.Invoice.Site == b.site {
+			return i.Invoice, true
+		}
+	}
+	return domain.Invoice{}, false
+}
+
+// ours reports whether a contract is of the site.
+func (b *builder) ours(id domain.ContractID) bool {
+	return slices.Contains(b.facts.Contracts(b.site), id)
+}
+
+// book appends an entry without the postings that are nothing.
+func (b *builder) book(rec domain.Recorded, at domain.Instant, narration string, postings ...Posting) {
+	postings = slices.DeleteFunc(postings, func(p Posting) bool { return p.Amount.IsZero() })
+	if len(postings) == 0 {
+		return
+	}
+	b.entries = append(b.entries, Entry{
+		Date: dateIn(b.zone(), at), Narration: narration, Event: rec.ID, Position: rec.Position, Postings: postings,
+	})
+}
+
+func money(account string, m domain.Money) Posting {
+	return Posting{account, m.Decimal(), string(m.Currency)}
+}
+
+func bitcoin(account string, s domain.Satoshi) Posting { return Posting{account, s.BTC(), Bitcoin} }
+
+func minor(account string, v int64, c domain.Currency) Posting {
+	return money(account, domain.Money{Minor: v, Currency: c})
+}
+
+func receivable(p domain.Party) string { return "Assets:AR:Customers:" + name(p.ID) }
+
+func unbilled(id domain.ContractID) string { return "Assets:ContractAsset:Unbilled:" + name(id) }
+
+func liability(id domain.ContractID) string { return "Liabilities:ContractLiability:" + name(id) }
+
+func credits(p domain.Party) string { return "Liabilities:CustomerCredits:" + name(p.ID) }
+
+func salesTax(p domain.Party) string {
+	return "Liabilities:SalesTax:" + name(cmp.Or(strings.ToUpper(p.Country), "XX"))
+}
+
+func bank(c domain.Currency) string { return "Assets:Bank:" + name(c) }
+
+// issue takes what was accrued into a receivable, and what the invoice charges
+// beside it into revenue.
+func (b *builder) issue(rec domain.Recorded, inv domain.Invoice) {
+	c := inv.Total.Currency
+	of := billed{inv.Contract, inv.Period}
+	lines := map[string]int64{}
+	for _, l := range inv.Lines {
+		lines[incomeOf(l.Kind, l.Unit)] += l.Amount.Minor
+	}
+	accrued := b.unbilled[of]
+	sum := int64(0)
+	for account, v := range accrued {
+		sum += v
+		lines[account] -= v
+	}
+	postings := []Posting{money(receivable(inv.Buyer), inv.Payable())}
+	if !inv.Prepaid.IsZero() {
+		postings = append(postings, money(liability(inv.Contract), inv.Prepaid))
+	}
+	postings = append(postings, minor(unbilled(inv.Contract), -sum, c), money(salesTax(inv.Seller), inv.TaxDue.Neg()))
+	for _, account := range slices.Sorted(maps.Keys(lines)) {
+		postings = append(postings, minor(account, -lines[account], c))
+	}
+	b.issued[inv.Number] = issue{postings, accrued}
+	b.unbilled[of] = nil
+	b.book(rec, inv.Issued, fmt.Sprintf("Invoice %s for %s", inv.Number, inv.Period), postings...)
+}
+
+// void mirrors the entry of an invoice.
+func (b *builder) void(rec domain.Recorded, e domain.InvoiceVoided) {
+	was, ok := b.issued[e.Invoice]
+	if !ok {
+		return
+	}
+	delete(b.issued, e.Invoice)
+	b.unbilled[billed{e.Contract, e.Period}] = was.accrued
+	mirror := slices.Clone(was.postings)
+	for i := range mirror {
+		mirror[i].Amount = mirror[i].Amount.Neg()
+	}
+	b.book(rec, e.At, fmt.Sprintf("Invoice %s is voided: %s", e.Invoice, e.Reason), mirror...)
+}
+
+// note books a correction: into the receivable as far as something is open,
+// and beyond it into what the buyer has to its credit.
+func (b *builder) note(rec domain.Recorded, n domain.Note, before receivables.Standing) {
+	c := n.Total.Currency
+	onAccount, credit := n.Total.Minor, int64(0)
+	if least := -max(before.Open.Minor, 0); onAccount < least {
+		onAccount, credit = least, onAccount-least
+	}
+	postings := []Posting{
+		minor(receivable(n.Buyer), onAccount, c), minor(credits(n.Buyer), credit, c), money(salesTax(n.Seller), n.TaxDue.Neg()),
+	}
+	lines := map[string]int64{}
+	for _, l := range n.Lines {
+		lines[incomeOf(l.Kind, l.Unit)] += l.Amount.Minor
+	}
+	for _, account := range slices.Sorted(maps.Keys(lines)) {
+		postings = append(postings, minor(account, -lines[account], c))
+	}
+	b.book(rec, n.Issued, fmt.Sprintf("%s note %s for invoice %s of %s", n.Kind, n.Number, n.Corrects, n.Period), postings...)
+}
+
+// payment books money: on the receivable as far as something is open.
+func (b *builder) payment(rec domain.Recorded, e domain.PaymentReceived, before receivables.Standing) {
+	if !b.ours(e.Contract) || !b.counted(e.Contract, e.Reference, rec) {
+		return
+	}
+	c, buyer := e.Amount.Currency, before.Invoice.Buyer
+	if before.Invoice.Number == "" {
+		buyer.ID = "unallocated" // no such invoice is on record
+	}
+	due := int64(0)
+	if before.Open.Currency == c {
+		due = min(e.Amount.Minor, max(before.Open.Minor, 0))
+	}
+	b.book(rec, e.At, fmt.Sprintf("Payment %s for invoice %s", e.Reference, e.Invoice),
+		money(bank(c), e.Amount), minor(receivable(buyer), -due, c), minor(credits(buyer), due-e.Amount.Minor, c))
+}
+
+// counted reports whether money is booked by this event, and not by an earlier
+// one with its reference.
+func (b *builder) counted(id domain.ContractID, reference string, rec domain.Recorded) bool {
+	key := fmt.Sprintf("money %T %s %s", rec.Event, id, reference)
+	if _, ok := b.refs[key]; ok {
+		return false
+	}
+	b.refs[key] = refOf(rec)
+	return true
+}
+
+func (b *builder) prepayment(rec domain.Recorded, e domain.PrepaymentReceived) {
+	if b.ours(e.Contract) && b.counted(e.Contract, e.Reference, rec) {
+		b.book(rec, e.At, fmt.Sprintf("Prepayment %s of contract %s", e.Reference, e.Contract), money(bank(e.Amount.Currency), e.Amount), money(liability(e.Contract), e.Amount.Neg()))
+	}
+}

@@ -1,0 +1,209 @@
+// Package journal keeps the double-entry books: postings that follow from the
+// events of the log and from nothing else.
+//
+// Every entry names the event that it follows from and sums to zero in each
+// commodity. Revenue and the cost of energy are accrued day by day: for a closed
+// period from what was known when it was closed, so that its entries never
+// change; for days that are not closed yet from what is known now, as pending
+// entries. An invoice takes the accrual into a receivable; what it charges
+// beside the accrual (its rounding, and what is rated over a whole period) is
+// revenue of the day of issue.
+//
+// The accounts are:
+//
+//	Assets:Bank:USD                      money received
+//	Assets:AR:Customers:<buyer>          invoiced and not paid
+//	Assets:ContractAsset:Unbilled:<contract>
+//	Assets:PoolReceivable:<pool>         BTC, expected and not received
+//	Assets:Digital:BTC:<account>
+//	Liabilities:AccruedEnergy:<meter>    energy used and not billed by the utility
+//	Liabilities:Payable:Utility
+//	Liabilities:ContractLiability:<contract>   prepayments not drawn yet
+//	Liabilities:CustomerCredits:<buyer>  credited or paid beyond what was due
+//	Liabilities:SalesTax:<seller's country>
+//	Income:AI:{Reserved,OnDemand,PowerPassThrough,Fixed,Adjustments,SLACredits}
+//	Income:Mining:<pool>
+//	Expenses:Energy:{Mining,AI,Overhead}:{Supply,Delivery}, Expenses:Energy:TrueUp
+//	Expenses:PoolVariance:<pool>         expected, and not stated by the pool
+//	Equity:Conversions                   bitcoin against its value at inception
+package journal
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"wattbook/domain"
+)
+
+// Bitcoin is the commodity of bitcoin; money is in its currency.
+const Bitcoin = "BTC"
+
+// Posting moves an amount into an account; a negative one, out of it.
+type Posting struct {
+	Account   string
+	Amount    domain.Decimal
+	Commodity string
+}
+
+// Entry is a set of postings that belong together.
+type Entry struct {
+	Date      string // local date at the site, "2026-10-14"
+	Narration string
+	Pending   bool // follows from what is not closed yet, and may change
+	Event     domain.EventID
+	Position  domain.Position // of the event
+	Postings  []Posting
+}
+
+// Check reports an entry that does not sum to zero, or says nothing.
+func (e Entry) Check() error {
+	if len(e.Postings) == 0 {
+		return fmt.Errorf("entry %q of %s has no postings", e.Narration, e.Date)
+	}
+	sums := map[string]domain.Decimal{}
+	for _, p := range e.Postings {
+		sums[p.Commodity] = sums[p.Commodity].Add(p.Amount)
+	}
+	for _, c := range slices.Sorted(maps.Keys(sums)) {
+		if !sums[c].IsZero() {
+			return fmt.Errorf("entry %q of %s sums to %s %s, not to zero", e.Narration, e.Date, sums[c], c)
+		}
+	}
+	return nil
+}
+
+// Digits returns how many digits amounts of a commodity have.
+func Digits(commodity string) int32 {
+	if commodity == Bitcoin {
+		return 8
+	}
+	return domain.Currency(commodity).Digits()
+}
+
+// Balance is what an account holds of a commodity.
+type Balance struct {
+	Account   string         `json:"account"`
+	Amount    domain.Decimal `json:"amount"`
+	Commodity string         `json:"commodity"`
+}
+
+// TrialBalance returns the balances of all accounts that are not empty, by
+// account and commodity. They sum to zero in each commodity.
+func TrialBalance(entries []Entry) []Balance {
+	type of struct{ account, commodity string }
+	sums := map[of]domain.Decimal{}
+	for _, e := range entries {
+		for _, p := range e.Postings {
+			k := of{p.Account, p.Commodity}
+			sums[k] = sums[k].Add(p.Amount)
+		}
+	}
+	var all []Balance
+	for k, v := range sums {
+		if !v.IsZero() {
+			all = append(all, Balance{k.account, v, k.commodity})
+		}
+	}
+	slices.SortFunc(all, func(a, b Balance) int {
+		return cmp.Or(cmp.Compare(rank(a.Account), rank(b.Account)), strings.Compare(a.Account, b.Account), strings.Compare(a.Commodity, b.Commodity))
+	})
+	return all
+}
+
+// rank orders accounts as reports list them.
+func rank(account string) int {
+	root, _, _ := strings.Cut(account, ":")
+	return slices.Index([]string{"Assets", "Liabilities", "Equity", "Income", "Expenses"}, root)
+}
+
+// Revenue is what was recognized as revenue in a month.
+type Revenue struct {
+	Period    string         `json:"period"` // "2026-10"
+	Account   string         `json:"account"`
+	Amount    domain.Decimal `json:"amount"` // positive: earned
+	Commodity string         `json:"commodity"`
+	Pending   bool           `json:"pending"` // some of it is not closed yet
+}
+
+// RevenueByPeriod returns what was recognized, by month and account.
+func RevenueByPeriod(entries []Entry) []Revenue {
+	type of struct{ period, account, commodity string }
+	sums := map[of]*Revenue{}
+	for _, e := range entries {
+		for _, p := range e.Postings {
+			if !strings.HasPrefix(p.Account, "Income:") {
+				continue
+			}
+			k := of{e.Date[:len("2006-01")], p.Account, p.Commodity}
+			if sums[k] == nil {
+				sums[k] = &Revenue{Period: k.period, Account: k.account, Commodity: k.commodity}
+			}
+			sums[k].Amount = sums[k].Amount.Sub(p.Amount)
+			sums[k].Pending = sums[k].Pending || e.Pending
+		}
+	}
+	var all []Revenue
+	for _, r := range sums {
+		if !r.Amount.IsZero() {
+			all = append(all, *r)
+		}
+	}
+	slices.SortFunc(all, func(a, b Revenue) int {
+		return cmp.Or(strings.Compare(a.Period, b.Period), strings.Compare(a.Account, b.Account), strings.Compare(a.Commodity, b.Commodity))
+	})
+	return all
+}
+
+// name makes a part of an account's name of an identifier: it begins with a
+// capital letter or a digit, and has letters, digits and hyphens only.
+func name[S ~string](id S) string {
+	var b strings.Builder
+	for i, r := range string(id) {
+		switch {
+		case 'a' <= r && r <= 'z' && i == 0:
+			b.WriteRune(r - 'a' + 'A')
+		case 'a' <= r && r <= 'z', 'A' <= r && r <= 'Z', '0' <= r && r <= '9':
+			b.WriteRune(r)
+		case i == 0:
+			b.WriteByte('X')
+		case r == '_':
+			b.WriteString("--")
+		case r == '.':
+			b.WriteString("---")
+		default:
+			b.WriteByte('-')
+		}
+	}
+	return b.String()
+}
+
+// incomeOf returns the account that a charge's revenue belongs to.
+func incomeOf(kind domain.ChargeKind, unit string) string {
+	switch kind {
+	case domain.ChargeReservedGPUs, domain.ChargeReservedPower:
+		return "Income:AI:Reserved"
+	case domain.ChargeOnDemandGPUs:
+		return "Income:AI:OnDemand"
+	case domain.ChargePassThrough, domain.ChargeDemand:
+		return "Income:AI:PowerPassThrough"
+	case domain.ChargeFixed:
+		return "Income:AI:Fixed"
+	case domain.ChargeSLACredit:
+		return "Income:AI:SLACredits"
+	case domain.ChargeUsage:
+		if unit == "kWh" {
+			return "Income:AI:PowerPassThrough"
+		}
+		return "Income:AI:OnDemand"
+	}
+	return "Income:AI:Adjustments"
+}
+
+// dateIn returns the local date of an instant.
+func dateIn(zone *time.Location, t domain.Instant) string {
+	return t.Time().In(zone).Format(time.DateOnly)
+}
