@@ -64,6 +64,9 @@ type Invoice struct {
 	// BuyerReference and OrderReference are the contract's.
 	BuyerReference string `json:"buyer_reference,omitempty"`
 	OrderReference string `json:"order_reference,omitempty"`
+	// Layout numbers how its documents are laid out; 0 is the first one. A
+	// document prints again as it was issued, whatever is laid out today.
+	Layout int64 `json:"layout,omitempty"`
 }
 
 // Payable returns what is left to pay when the invoice is issued.

@@ -38,7 +38,7 @@ func Correction(f *facts.Facts, issued domain.InvoiceIssued) (domain.Note, bool,
 		return domain.Note{}, false, fmt.Errorf("correct invoice %s: %w", inv.Number, err)
 	}
 	note := domain.Note{Corrects: inv.Number, Kind: domain.DebitNote, Invoice: inv}
-	note.Number, note.Issued, note.Due, note.AsOf = "", 0, 0, f.Next
+	note.Number, note.Issued, note.Due, note.AsOf, note.Layout = "", 0, 0, f.Next, 0
 	note.Lines, note.Daily, note.Balances, note.Prepaid = nil, nil, nil, domain.Money{}
 	if fresh.Contract != "" {
 		note.Version, note.Tax = fresh.Version, fresh.Tax
@@ -196,7 +196,7 @@ func (s *Settler) correct(ctx context.Context, issued domain.InvoiceIssued) (Iss
 		if err != nil {
 			return fail(err)
 		}
-		note.Issued = s.Now()
+		note.Issued, note.Layout = s.Now(), s.Layout
 		note.Due = Due(signed, note.Issued)
 		ordinal := len(s.Facts.Notes(issued.Invoice.Number))
 		stream := Series(signed, note.Issued)

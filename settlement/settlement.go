@@ -54,6 +54,8 @@ type Settler struct {
 	Partial bool
 	// RenderNote makes the documents of a note likewise.
 	RenderNote func(domain.Note) ([]Document, error)
+	// Layout is how the documents of what is issued are laid out.
+	Layout int64
 }
 
 // Refresh folds what the log holds beyond the facts.
@@ -261,7 +263,7 @@ func (s *Settler) issue(ctx context.Context, id domain.ContractID, period domain
 	if err != nil {
 		return fail(err)
 	}
-	draft.Issued = s.Now()
+	draft.Issued, draft.Layout = s.Now(), s.Layout
 	draft.Due = Due(signed, draft.Issued)
 	stream := Series(signed, draft.Issued)
 	for {
@@ -326,6 +328,7 @@ func (s *Settler) reprint(id domain.ContractID, period domain.Period) (Issued, e
 	if err != nil {
 		return Issued{}, err
 	}
+	documents = Named(documents, before.Documents)
 	if !slices.Equal(Digests(documents), before.Documents) {
 		return Issued{}, fmt.Errorf("the documents of invoice %s do not come out as they were issued; print them with the version that issued them", before.Invoice.Number)
 	}
@@ -356,6 +359,18 @@ func Number(c domain.ContractSigned, issued domain.Instant, n eventlog.Revision)
 // Due returns when an invoice is to be paid.
 func Due(c domain.ContractSigned, issued domain.Instant) domain.Instant {
 	return issued.Add(domain.Day * domain.Duration(c.PaymentDays))
+}
+
+// Named returns those of the documents that a record names, in its order: what
+// was issued before a kind of document was made has none of it.
+func Named(documents []Document, record []domain.DocumentDigest) []Document {
+	var all []Document
+	for _, r := range record {
+		if i := slices.IndexFunc(documents, func(d Document) bool { return d.Name == r.Name }); i >= 0 {
+			all = append(all, documents[i])
+		}
+	}
+	return all
 }
 
 // Digests names documents by their digests.

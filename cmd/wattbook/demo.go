@@ -20,6 +20,7 @@ import (
 	"wattbook/ingest/market"
 	"wattbook/ingest/meter"
 	"wattbook/settlement"
+	"wattbook/settlement/document"
 	"wattbook/settlement/pools"
 )
 
@@ -354,7 +355,7 @@ func (v *play) settle(ctx context.Context) error {
 	bar := newProgress(v.p.stderr, "settling")
 	defer bar.done()
 	e := v.engine
-	settler := &settlement.Settler{Log: e.log, Facts: e.facts, Now: v.world.Now, Render: render(e.facts)}
+	settler := &settlement.Settler{Log: e.log, Facts: e.facts, Now: v.world.Now, Render: render(e.facts), Layout: document.Layout}
 	period := v.world.Period()
 	bar.show(0, 4, "closing the month")
 	closed, err := settler.Close(ctx, cedarbend.Site, period)

@@ -11,41 +11,72 @@ import (
 	"wattbook/settlement/document"
 )
 
-// render makes the documents of an invoice: a PDF and a JSON file.
+// form is a kind of document, by the ending of its file's name.
+type form struct {
+	ending  string
+	invoice func(domain.Invoice, document.Proof) ([]byte, error)
+	note    func(domain.Note, document.Proof) ([]byte, error)
+}
+
+// forms are the documents of an invoice or a note, in the order in which the
+// log names them.
+func forms() []form {
+	unproved := func(make func(domain.Invoice) ([]byte, error)) func(domain.Invoice, document.Proof) ([]byte, error) {
+		return func(inv domain.Invoice, _ document.Proof) ([]byte, error) { return make(inv) }
+	}
+	noted := func(make func(domain.Note) ([]byte, error)) func(domain.Note, document.Proof) ([]byte, error) {
+		return func(n domain.Note, _ document.Proof) ([]byte, error) { return make(n) }
+	}
+	return []form{
+		{".pdf", document.PDF, document.NotePDF},
+		{".json", unproved(document.JSON), noted(document.NoteJSON)},
+		{".xml", unproved(document.UBL), noted(document.NoteUBL)},
+		{".focus.csv", unproved(document.FOCUS), noted(document.NoteFOCUS)},
+		{".xlsx", unproved(document.XLSX), noted(document.NoteXLSX)},
+	}
+}
+
+// proofOf returns what lets a reader check the documents of an invoice.
+func proofOf(f *facts.Facts, inv domain.Invoice) document.Proof {
+	var proof document.Proof
+	if c, ok := f.Closed(inv.Site, inv.Period); ok {
+		proof.Usage = c.Usage
+	}
+	return proof
+}
+
+// render makes the documents of an invoice. There is no e-invoice in a currency
+// that e-invoices cannot say.
 func render(f *facts.Facts) func(domain.Invoice) ([]settlement.Document, error) {
-	return func(inv domain.Invoice) ([]settlement.Document, error) {
-		var proof document.Proof
-		if c, ok := f.Closed(inv.Site, inv.Period); ok {
-			proof.Usage = c.Usage
+	return func(inv domain.Invoice) (all []settlement.Document, err error) {
+		for _, form := range forms() {
+			content, err := form.invoice(inv, proofOf(f, inv))
+			if err != nil && form.ending == ".xml" && inv.Total.Currency.Digits() > 2 {
+				continue
+			}
+			if err != nil {
+				return nil, fmt.Errorf("invoice %s: %w", inv.Number, err)
+			}
+			all = append(all, settlement.Document{Name: inv.Number + form.ending, Content: content})
 		}
-		pdf, err := document.PDF(inv, proof)
-		if err != nil {
-			return nil, fmt.Errorf("invoice %s: %w", inv.Number, err)
-		}
-		text, err := document.JSON(inv)
-		if err != nil {
-			return nil, fmt.Errorf("invoice %s: %w", inv.Number, err)
-		}
-		return []settlement.Document{{Name: inv.Number + ".pdf", Content: pdf}, {Name: inv.Number + ".json", Content: text}}, nil
+		return all, nil
 	}
 }
 
 // renderNote makes the documents of a credit or debit note.
 func renderNote(f *facts.Facts) func(domain.Note) ([]settlement.Document, error) {
-	return func(n domain.Note) ([]settlement.Document, error) {
-		var proof document.Proof
-		if c, ok := f.Closed(n.Site, n.Period); ok {
-			proof.Usage = c.Usage
+	return func(n domain.Note) (all []settlement.Document, err error) {
+		for _, form := range forms() {
+			content, err := form.note(n, proofOf(f, n.Invoice))
+			if err != nil && form.ending == ".xml" && n.Total.Currency.Digits() > 2 {
+				continue
+			}
+			if err != nil {
+				return nil, fmt.Errorf("note %s: %w", n.Number, err)
+			}
+			all = append(all, settlement.Document{Name: n.Number + form.ending, Content: content})
 		}
-		pdf, err := document.NotePDF(n, proof)
-		if err != nil {
-			return nil, fmt.Errorf("note %s: %w", n.Number, err)
-		}
-		text, err := document.NoteJSON(n)
-		if err != nil {
-			return nil, fmt.Errorf("note %s: %w", n.Number, err)
-		}
-		return []settlement.Document{{Name: n.Number + ".pdf", Content: pdf}, {Name: n.Number + ".json", Content: text}}, nil
+		return all, nil
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"wattbook/projections/facts"
 	"wattbook/projections/receivables"
 	"wattbook/settlement"
+	"wattbook/settlement/document"
 )
 
 func invoiceVerb() verb {
@@ -96,7 +97,7 @@ func invoiceRun(ctx context.Context, p *program, b *book, site string, period do
 	if err != nil {
 		return err
 	}
-	s := &settlement.Settler{Log: b.log, Facts: b.facts, Now: b.now, Render: render(b.facts), RenderNote: renderNote(b.facts), Partial: partial}
+	s := &settlement.Settler{Log: b.log, Facts: b.facts, Now: b.now, Render: render(b.facts), RenderNote: renderNote(b.facts), Layout: document.Layout, Partial: partial}
 	_, before := b.facts.Closed(reg.Site, period)
 	if !before { // a period that cannot be billed stays open
 		if _, _, err := s.Drafts(reg.Site, period, only); err != nil {
@@ -137,6 +138,9 @@ func invoiceRun(ctx context.Context, p *program, b *book, site string, period do
 			what = "was issued before"
 		}
 		fmt.Fprintf(p.stdout, "%s  %-30s %16s %s  %s; %s/%s.pdf\n", i.Invoice.Number, i.Invoice.Buyer.Name, group(i.Invoice.Total.Amount()), i.Invoice.Total.Currency, what, b.folder.invoices(), i.Invoice.Number)
+		if !i.Before {
+			p.sayRules(i.Documents)
+		}
 	}
 	for _, n := range notes {
 		fmt.Fprintf(p.stdout, "%s  %-30s %16s %s  %s note for %s; %s/%s.pdf\n", n.Note.Number, n.Note.Buyer.Name, group(n.Note.Total.Amount()), n.Note.Total.Currency, n.Note.Kind, n.Note.Corrects, b.folder.invoices(), n.Note.Number)
@@ -162,6 +166,19 @@ func nothing(f *facts.Facts, site domain.SiteID, closed domain.PeriodClosed, onl
 		return fmt.Sprintf("no contract of %s was in force in %s", site, closed.Period)
 	}
 	return fmt.Sprintf("nothing to bill in %s: %s came to nothing", closed.Period, strings.Join(inForce, ", "))
+}
+
+// sayRules names the rules of EN 16931 that an e-invoice breaks, since a party
+// lacks what it must show.
+func (p *program) sayRules(documents []settlement.Document) {
+	for _, d := range documents {
+		if !strings.HasSuffix(d.Name, ".xml") {
+			continue
+		}
+		for _, rule := range document.CheckUBL(d.Content) {
+			fmt.Fprintf(p.stdout, "    %s breaks %s\n", d.Name, rule)
+		}
+	}
 }
 
 func issuedReport(issued []settlement.Issued, notes []settlement.IssuedNote) any {

@@ -15,8 +15,8 @@ import (
 
 func verifyVerb() verb {
 	return verb{
-		name: "verify", args: "[--key KEY] [--witness-key KEY]...",
-		summary: "check the whole log against every checkpoint",
+		name: "verify", args: "[--key KEY] [--witness-key KEY]... | --money",
+		summary: "check the whole log against every checkpoint, or the money",
 		help: `
 Computes the Merkle tree of the log again from its events, and compares it with
 the tree that is stored, with the indexes, and with every checkpoint in the
@@ -25,6 +25,10 @@ what it was, it names the first bad position and the checkpoint that it
 contradicts, and the exit code is 1. --key is the log's public key, or the file
 that it is in, where you do not want to believe the one in the folder.
 
+--money compares, for every invoice, the ways that lead to its amount: usage at
+its price as it is known now, the lines, the total with its notes, what is paid
+and open, the FOCUS rows and SQL on the warehouse; and the books with them.
+
 Example: wattbook verify --data demo-data`,
 		run: verify,
 	}
@@ -32,6 +36,7 @@ Example: wattbook verify --data demo-data`,
 
 func verify(ctx context.Context, p *program, args []string) error {
 	var key string
+	var money bool
 	var witnesses []note.Verifier
 	p.flags.StringVar(&key, "key", "", "public `key` of the log, or its file (default keys/log.pub)")
 	p.flags.Func("witness-key", "public `key` of a witness that must have cosigned the last checkpoint; may be repeated", func(v string) error {
@@ -39,8 +44,12 @@ func verify(ctx context.Context, p *program, args []string) error {
 		witnesses = append(witnesses, w)
 		return err
 	})
+	p.flags.BoolVar(&money, "money", false, "compare every way that leads to the amount of an invoice")
 	if _, err := p.parse(args, 0, 0); err != nil {
 		return err
+	}
+	if money {
+		return p.withBook(ctx, func(b *book) error { return p.verifyMoney(ctx, b) })
 	}
 	return p.withLog(ctx, func(l *logFolder) error {
 		log, err := l.folder.verifier()

@@ -272,7 +272,7 @@ func (a *auditor) invoice(rec domain.Recorded, e domain.InvoiceIssued) {
 		a.count(kindDocuments, rec, "documents of "+what, nil, err.Error())
 		return
 	}
-	got, why := settlement.Digests(documents), ""
+	got, why := settlement.Digests(settlement.Named(documents, e.Documents)), ""
 	if !slices.Equal(got, e.Documents) {
 		why = "their bytes do not come out as they were issued"
 	}
@@ -288,7 +288,7 @@ func (a *auditor) draft(rec domain.Recorded, inv domain.Invoice) (domain.Invoice
 	}
 	for _, c := range a.facts.ContractVersions(inv.Contract) {
 		if c.Version == derived.Version {
-			derived.Issued = inv.Issued
+			derived.Issued, derived.Layout = inv.Issued, inv.Layout
 			derived.Due = settlement.Due(c, inv.Issued)
 			derived.Number = settlement.Number(c, inv.Issued, eventlog.Revision(rec.Revision))
 		}

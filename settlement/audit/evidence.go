@@ -138,7 +138,7 @@ func Recompute(records []eventlog.Record) (Recomputed, error) {
 	if err != nil {
 		return out, fmt.Errorf("invoice %s: %w", inv.Number, err)
 	}
-	draft.Number, draft.Issued, draft.Due = inv.Number, inv.Issued, inv.Due
+	draft.Number, draft.Issued, draft.Due, draft.Layout = inv.Number, inv.Issued, inv.Due, inv.Layout
 	for _, c := range f.ContractVersions(inv.Contract) {
 		if c.Version == draft.Version && settlement.Due(c, inv.Issued) != inv.Due {
 			return out, fmt.Errorf("invoice %s is due at another time than its contract says", inv.Number)

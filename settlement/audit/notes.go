@@ -28,7 +28,7 @@ func (a *auditor) note(rec domain.Recorded, e domain.NoteIssued) {
 	}
 	for _, c := range a.facts.ContractVersions(derived.Contract) {
 		if c.Version == derived.Version {
-			derived.Issued = e.Note.Issued
+			derived.Issued, derived.Layout = e.Note.Issued, e.Note.Layout
 			derived.Due = settlement.Due(c, e.Note.Issued)
 			derived.Number = settlement.Number(c, e.Note.Issued, eventlog.Revision(rec.Revision))
 		}
@@ -39,7 +39,7 @@ func (a *auditor) note(rec domain.Recorded, e domain.NoteIssued) {
 		a.count(kindDocuments, rec, "documents of "+what, nil, err.Error())
 		return
 	}
-	got, why := settlement.Digests(documents), ""
+	got, why := settlement.Digests(settlement.Named(documents, e.Documents)), ""
 	if !slices.Equal(got, e.Documents) {
 		why = "their bytes do not come out as they were issued"
 	}

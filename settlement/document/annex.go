@@ -72,13 +72,18 @@ func (c *composer) annex() {
 	}
 	var used []series
 	for _, s := range all {
-		if s.used() {
+		if s.used() && (c.inv.Layout < 1 || s.unit != int64(domain.GPUHour) || billsGPUs(c.inv)) {
 			used = append(used, s)
 		}
 	}
 	strips := []strip{line("Annex: usage per day", left, toRight, style{bold, 14 * pt, dark}, 22*pt)}
 	strips = append(strips, c.block("Days are local days of "+c.inv.Zone+". Figures are rounded to a thousandth; "+
 		"totals are rounded from the exact sum.", left, right-left, small)...)
+	if c.inv.Layout >= 1 {
+		for _, says := range c.reconcile() {
+			strips = append(strips, c.block(says, left, right-left, small)...)
+		}
+	}
 	for _, s := range used {
 		strips = append(strips, strip{height: 12 * pt})
 		strips = append(strips, c.chart(s)...)

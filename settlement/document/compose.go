@@ -155,13 +155,13 @@ func (c *composer) party(p domain.Party, name style) []strip {
 func (c *composer) amountDue() {
 	const height, inset = 44 * pt, 12 * pt
 	what, when := "Amount due", "by "+c.calendar.date(c.inv.Due)
-	if c.inv.Total.Minor <= 0 {
+	if c.inv.Payable().Minor <= 0 {
 		what, when = "Total", "no payment is due"
 		if c.corrects != "" {
 			what, when = "Credit", "against invoice "+c.corrects
 		}
 	}
-	sum := text{right - inset, 28 * pt, toLeft, style{bold, 18 * pt, dark}, string(c.currency) + " " + amount(c.inv.Total)}
+	sum := text{right - inset, 28 * pt, toLeft, style{bold, 18 * pt, dark}, string(c.currency) + " " + amount(c.inv.Payable())}
 	c.add(strip{
 		height: height,
 		boxes:  []box{{left, 0, right - left, height, tint}},
@@ -222,7 +222,7 @@ func (c *composer) row(l domain.InvoiceLine) []strip {
 	const height = 12*pt + 15
 	wide := serviceAt - descriptionAt - 10*pt
 	text := c.block(l.Description, descriptionAt, wide, body)
-	notes := []string{l.Detail}
+	notes := append([]string{l.Detail}, c.explain(l)...)
 	if !l.Estimated.IsZero() {
 		notes = append(notes, fmt.Sprintf("of which estimated: %s %s", group(l.Estimated.String()), l.Unit))
 	}
@@ -274,7 +274,12 @@ func (c *composer) totals() []strip {
 	strips = append(strips, item(tax+" ("+percent(c.inv.Tax.Rate)+")", amount(c.inv.TaxDue), body)...)
 	strips = append(strips, c.block(c.inv.Tax.Reason, at, right-at, small)...)
 	strips = append(strips, strip{height: 8 * pt, boxes: []box{{at, 4 * pt, right - at, 80, dark}}})
-	return append(strips, item("Total "+string(c.currency), amount(c.inv.Total), style{bold, 12 * pt, dark})...)
+	strips = append(strips, item("Total "+string(c.currency), amount(c.inv.Total), style{bold, 12 * pt, dark})...)
+	if !c.inv.Prepaid.IsZero() {
+		strips = append(strips, item("Paid from prepayments", amount(c.inv.Prepaid.Neg()), body)...)
+		strips = append(strips, item("To pay "+string(c.currency), amount(c.inv.Payable()), style{bold, 12 * pt, dark})...)
+	}
+	return strips
 }
 
 // bar makes a thin line across the page, without space.
@@ -285,13 +290,13 @@ func bar(i ink) strip {
 // terms says what to pay and until when.
 func (c *composer) terms() {
 	says := "No payment is due for this invoice."
-	if c.inv.Total.Minor > 0 {
+	if c.inv.Payable().Minor > 0 {
 		net := ""
 		if days := c.inv.Due.Sub(c.inv.Issued); days > 0 && days%domain.Day == 0 {
 			net = fmt.Sprintf(" (net %d days)", days/domain.Day)
 		}
 		says = fmt.Sprintf("Please pay %s %s by %s%s and quote %s %s.",
-			c.currency, amount(c.inv.Total), c.calendar.date(c.inv.Due), net, strings.ToLower(c.name), c.inv.Number)
+			c.currency, amount(c.inv.Payable()), c.calendar.date(c.inv.Due), net, strings.ToLower(c.name), c.inv.Number)
 	}
 	if c.corrects != "" {
 		if c.inv.Total.Minor <= 0 {
@@ -303,7 +308,12 @@ func (c *composer) terms() {
 		}
 		c.section("Why this note", why)
 	}
-	c.section("Payment", c.block(says, left, right-left, body))
+	pay := c.block(says, left, right-left, body)
+	if c.inv.Payable().Minor > 0 && c.corrects == "" || c.inv.Total.Minor > 0 && c.corrects != "" {
+		pay = append(pay, c.bankDetails()...)
+	}
+	c.section("Payment", pay)
+	c.balances()
 }
 
 // checking says where the invoice's figures come from and how to derive them
@@ -325,6 +335,7 @@ func (c *composer) checking(proof Proof) {
 				c.block(f.value, left+90*pt, right-left-90*pt, small))...)
 		}
 	}
+	strips = append(strips, c.proving()...)
 	c.section("How to check this "+strings.ToLower(c.name), strips)
 }
 

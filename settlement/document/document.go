@@ -22,6 +22,16 @@ import (
 	"wattbook/domain"
 )
 
+// Layout is how documents are laid out today, as an invoice's Layout says it.
+// What an older one shows is kept, so that its documents print again to their
+// digests:
+//
+//	0  the first
+//	1  explains what is beyond a reservation and what an interval costs on
+//	   average, reconciles the annex with the lines, says how to check the
+//	   invoice by a proof, and where to pay to
+const Layout = 1
+
 // Proof is what lets a reader check an invoice against the log that it was
 // drawn from. What is empty is left out of the document; the invoice's own
 // position is always shown.

@@ -1,0 +1,232 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"wattbook/domain"
+	"wattbook/projections/receivables"
+	"wattbook/queries/warehouse"
+	"wattbook/settlement"
+	"wattbook/settlement/document"
+	"wattbook/settlement/journal"
+)
+
+// moneyRow is an invoice with its notes, by every way that leads to its amount.
+// An amount that is not known there is nil.
+type moneyRow struct {
+	Number     string        `json:"number"`
+	Usage      *domain.Money `json:"usage_times_price"` // rated again from what is known now
+	Lines      domain.Money  `json:"lines"`             // sum of the lines of invoice and notes, with their tax
+	Total      domain.Money  `json:"total"`             // invoice and notes
+	Receivable domain.Money  `json:"receivable"`        // paid and open
+	FOCUS      *domain.Money `json:"focus_rows"`        // with what was prepaid
+	SQL        *domain.Money `json:"warehouse_sql"`     // of the invoice alone, with its notes from the log
+	Findings   []string      `json:"findings,omitempty"`
+}
+
+// verifyMoney compares every way that leads to the amount of an invoice: usage
+// at its price, lines, total, receivable, FOCUS rows and the warehouse; and the
+// books.
+func (p *program) verifyMoney(ctx context.Context, b *book) error {
+	var rows []moneyRow
+	var findings []string
+	for _, site := range b.facts.Sites() {
+		published, err := p.publishedTotals(ctx, b)
+		if err != nil {
+			return err
+		}
+		owed := map[domain.Currency]domain.Money{}
+		for _, s := range receivables.All(b.facts, site.Site) {
+			c := s.Invoice.Total.Currency
+			if _, ok := owed[c]; !ok {
+				owed[c] = domain.Money{Currency: c}
+			}
+			if owed[c] = owed[c].Add(s.Open); s.State == receivables.Voided {
+				continue
+			}
+			row := b.moneyRow(s, published)
+			rows = append(rows, row)
+			for _, f := range row.Findings {
+				findings = append(findings, row.Number+": "+f)
+			}
+		}
+		books, err := journal.Build(ctx, b.log, site.Site)
+		if err != nil {
+			return err
+		}
+		findings = append(findings, booked(books, owed)...)
+	}
+	if p.common.json {
+		if err := p.printJSON(map[string]any{"invoices": rows, "findings": findings}); err != nil {
+			return err
+		}
+	} else {
+		p.printMoney(rows, findings)
+	}
+	if len(findings) > 0 {
+		return errFinding
+	}
+	return nil
+}
+
+// moneyRow computes an invoice's row.
+func (b *book) moneyRow(s receivables.Standing, published map[string]domain.Money) moneyRow {
+	inv := s.Invoice
+	r := moneyRow{Number: inv.Number, Total: inv.Total.Add(s.Notes), Lines: domain.Money{Currency: inv.Total.Currency}}
+	r.Receivable = s.Paid.Add(s.Open)
+	finding := func(format string, args ...any) { r.Findings = append(r.Findings, fmt.Sprintf(format, args...)) }
+	papers := []domain.Invoice{inv}
+	for _, n := range b.facts.Notes(inv.Number) {
+		papers = append(papers, n.Note.Invoice)
+	}
+	for _, paper := range papers {
+		for _, l := range paper.Lines {
+			r.Lines = r.Lines.Add(l.Amount)
+		}
+		r.Lines = r.Lines.Add(paper.TaxDue)
+	}
+	if issued, err := invoiceNumbered(b.facts, inv.Number); err != nil {
+		finding("%v", err)
+	} else if note, lacks, err := settlement.Correction(b.facts, issued); err != nil {
+		finding("it cannot be rated again: %v", err)
+	} else {
+		again := r.Total
+		if lacks {
+			again = again.Add(note.Total)
+			finding("rated again it is %s more, since %s: wattbook invoice run issues the note", note.Total, strings.Join(note.Causes, "; "))
+		}
+		r.Usage = &again
+	}
+	if sum, err := b.focusSum(inv); err != nil {
+		finding("%v", err)
+	} else {
+		r.FOCUS = &sum
+	}
+	if total, ok := published[inv.Number]; ok {
+		total = total.Add(s.Notes)
+		r.SQL = &total
+	}
+	for _, way := range []struct {
+		name   string
+		amount *domain.Money
+	}{{"the lines sum to", &r.Lines}, {"paid and open are", &r.Receivable}, {"its FOCUS rows sum to", r.FOCUS}, {"the warehouse says", r.SQL}} {
+		if way.amount != nil && *way.amount != r.Total {
+			finding("%s %s, not %s", way.name, way.amount, r.Total)
+		}
+	}
+	return r
+}
+
+// focusSum returns what the FOCUS rows of an invoice and its notes sum to, and
+// what was prepaid of them.
+func (b *book) focusSum(inv domain.Invoice) (domain.Money, error) {
+	raw, err := document.FOCUS(inv)
+	if err != nil {
+		return domain.Money{}, err
+	}
+	sum, err := billedCost(raw)
+	if err != nil {
+		return domain.Money{}, err
+	}
+	for _, n := range b.facts.Notes(inv.Number) {
+		if raw, err = document.NoteFOCUS(n.Note); err != nil {
+			return domain.Money{}, err
+		}
+		more, err := billedCost(raw)
+		if err != nil {
+			return domain.Money{}, err
+		}
+		sum = sum.Add(more)
+	}
+	m, err := inv.Total.Currency.Round(sum)
+	if err == nil && !inv.Prepaid.IsZero() {
+		m = m.Add(inv.Prepaid)
+	}
+	return m, err
+}
+
+// billedCost sums the column of FOCUS rows.
+func billedCost(raw []byte) (domain.Decimal, error) {
+	var sum domain.Decimal
+	rows, err := csv.NewReader(bytes.NewReader(raw)).ReadAll()
+	if err != nil {
+		return sum, err
+	}
+	at := slices.Index(rows[0], "BilledCost")
+	for _, r := range rows[1:] {
+		v, err := domain.ParseDecimal(r[at])
+		if err != nil {
+			return sum, err
+		}
+		sum = sum.Add(v)
+	}
+	return sum, nil
+}
+
+// publishedTotals returns the totals of invoices as the warehouse sums their
+// lines and tax; none, if there is no warehouse.
+func (p *program) publishedTotals(ctx context.Context, b *book) (map[string]domain.Money, error) {
+	if _, err := os.Stat(filepath.Join(b.folder.warehouse(), "warehouse.duckdb")); err != nil {
+		return nil, nil // nothing was published yet
+	}
+	c, err := warehouse.OpenClient(ctx, b.folder.warehouse(), warehouse.Limits{})
+	if err != nil {
+		return nil, err
+	}
+	totals := map[string]domain.Money{}
+	const statement = `SELECT i.number, i.currency, (SELECT sum(amount) FROM invoice_lines l WHERE l.number = i.number) + i.tax_amount FROM invoices i`
+	err = c.Query(ctx, statement, func([]warehouse.Column) error { return nil }, func(cells []any) error {
+		amount, err := domain.ParseDecimal(cellText(cells[2], "0"))
+		if err != nil {
+			return err
+		}
+		currency := domain.Currency(cellText(cells[1], ""))
+		m, err := currency.Round(amount)
+		totals[cellText(cells[0], "")] = m
+		return err
+	})
+	return totals, errors.Join(err, c.Close())
+}
+
+// booked compares the books with what the invoices say is open.
+func booked(books journal.Books, owed map[domain.Currency]domain.Money) (findings []string) {
+	open := map[string]domain.Decimal{}
+	for _, b := range journal.TrialBalance(books.Entries) {
+		if strings.HasPrefix(b.Account, "Assets:AR:") || strings.HasPrefix(b.Account, "Liabilities:CustomerCredits:") {
+			open[b.Commodity] = open[b.Commodity].Add(b.Amount)
+		}
+	}
+	for c, m := range owed {
+		if got := open[string(c)]; !got.Equal(m.Decimal()) {
+			findings = append(findings, fmt.Sprintf("the books have %s %s receivable, the invoices %s open", got, c, m))
+		}
+	}
+	return findings
+}
+
+func (p *program) printMoney(rows []moneyRow, findings []string) {
+	say := func(m *domain.Money) string {
+		if m == nil {
+			return "-"
+		}
+		return group(m.Amount())
+	}
+	fmt.Fprintf(p.stdout, "%-16s %16s %16s %16s %16s %16s %16s\n", "invoice", "usage × price", "lines", "with notes", "paid and open", "FOCUS rows", "warehouse SQL")
+	for _, r := range rows {
+		fmt.Fprintf(p.stdout, "%-16s %16s %16s %16s %16s %16s %16s\n", r.Number, say(r.Usage), say(&r.Lines), say(&r.Total), say(&r.Receivable), say(r.FOCUS), say(r.SQL))
+	}
+	for _, f := range findings {
+		fmt.Fprintf(p.stdout, "! %s\n", f)
+	}
+	if len(findings) == 0 {
+		fmt.Fprintf(p.stdout, "%d invoices come to the same by every way, and the books agree.\n", len(rows))
+	}
+}

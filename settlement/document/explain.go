@@ -1,0 +1,122 @@
+package document
+
+import (
+	"fmt"
+	"math/big"
+	"strings"
+
+	"wattbook/domain"
+)
+
+// explain says in words what a line's figures do not: what is beyond a
+// reservation, and what an interval costs on average where each has its price.
+func (c *composer) explain(l domain.InvoiceLine) (notes []string) {
+	if c.inv.Layout < 1 {
+		return nil
+	}
+	if l.Kind == domain.ChargeReservedGPUs && strings.HasSuffix(l.Description, ", beyond the reservation") {
+		notes = append(notes, "GPU time above the reserved number, counted in each metering interval by itself: what is not used of the reservation in one interval does not make up for another")
+	}
+	if l.Kind == domain.ChargeReservedPower && strings.HasSuffix(l.Description, ", beyond the reservation") {
+		notes = append(notes, "power drawn above the reserved kW, counted in each metering interval by itself")
+	}
+	if l.UnitPrice == nil && l.Unit == "kWh" && !l.Quantity.IsZero() && c.corrects == "" {
+		mean := domain.Quo(l.Amount.Decimal(), l.Quantity, 6)
+		notes = append(notes, fmt.Sprintf("on average %s %s per kWh; the price of each interval is what its market published", mean, c.currency))
+	}
+	return notes
+}
+
+// bankDetails says where to pay to, if the seller's account is known.
+func (c *composer) bankDetails() []strip {
+	b := c.inv.Seller.Bank
+	if b == nil {
+		return nil
+	}
+	holder := b.Holder
+	if holder == "" {
+		holder = c.inv.Seller.Name
+	}
+	var strips []strip
+	for _, f := range []struct{ label, value string }{{"To", holder}, {"Account", b.Account}, {"Bank", b.Name}, {"Routing", b.Routing}, {"Reference", c.inv.Number}} {
+		if f.value != "" {
+			strips = append(strips, beside(c.block(f.label, left, 60*pt, soft), c.block(f.value, left+60*pt, right-left-60*pt, body))...)
+		}
+	}
+	return strips
+}
+
+// balances says how commitments stand after the period.
+func (c *composer) balances() {
+	if len(c.inv.Balances) == 0 {
+		return
+	}
+	var strips []strip
+	for _, b := range c.inv.Balances {
+		strips = append(strips, c.block(fmt.Sprintf("%s: %s before, %s added, %s drawn, %s expired; %s left, %s of it paid already.",
+			b.Charge, b.Opening, b.Added, b.Drawn, b.Expired, b.Closing, b.Rolled), left, right-left, body)...)
+	}
+	c.section("Commitments", strips)
+}
+
+// proving says how a buyer checks the invoice without the seller's book.
+func (c *composer) proving() []strip {
+	if c.inv.Layout < 1 || c.corrects != "" {
+		return nil
+	}
+	says := fmt.Sprintf("To check it without access to the seller's book: ask the seller for the proof of this invoice "+
+		"(“wattbook prove --invoice %s -o invoice.proof”) and, once, for the public key of its log, and run “wattbook prove --check invoice.proof --key KEY”. "+
+		"The proof holds every reading, price and allocation that the invoice follows from, each with its place in a checkpoint that the log has signed; "+
+		"compare that checkpoint, of more than %s events, with one that you or a witness were given before.", c.inv.Number, count(c.inv.AsOf))
+	return append([]strip{{height: 4 * pt}}, c.block(says, left, right-left, small)...)
+}
+
+// billsGPUs reports whether any line is for GPUs.
+func billsGPUs(inv domain.Invoice) bool {
+	for _, l := range inv.Lines {
+		if strings.HasPrefix(l.Unit, "GPU-") {
+			return true
+		}
+	}
+	return false
+}
+
+// reconcile says how the days of the annex become the quantities of the lines.
+func (c *composer) reconcile() []string {
+	var energy, hours domain.Decimal
+	for _, d := range c.inv.Daily {
+		energy = energy.Add(d.Energy.KilowattHours())
+	}
+	used := new(big.Rat)
+	for _, d := range c.inv.Daily {
+		used.Add(used, big.NewRat(int64(d.GPU), int64(domain.GPUHour)))
+	}
+	hours = domain.RoundRat(used, 3)
+	var says []string
+	for _, l := range c.inv.Lines {
+		if l.Unit != "kWh" || energy.IsZero() {
+			continue
+		}
+		s := fmt.Sprintf("Line %d bills %s kWh; the days sum to %s kWh as metered.", l.Line, group(l.Quantity.Fixed(3)), group(energy.Fixed(3)))
+		if factor := domain.Quo(l.Quantity, energy, 6); !factor.Equal(domain.NewDecimal(1, 0)) && l.Kind == domain.ChargePassThrough {
+			s += fmt.Sprintf(" The line is %s times that: the losses and factors that it names.", factor)
+		}
+		says = append(says, s)
+	}
+	var beyond domain.Decimal
+	reserved := false
+	for _, l := range c.inv.Lines {
+		if l.Unit == "GPU-hour" {
+			beyond = beyond.Add(l.Quantity)
+		}
+		reserved = reserved || l.Kind == domain.ChargeReservedGPUs
+	}
+	if billsGPUs(c.inv) {
+		s := fmt.Sprintf("The days sum to %s GPU-hours; %s of them are billed by the hour", group(hours.Fixed(3)), group(beyond.Fixed(3)))
+		if reserved {
+			s += fmt.Sprintf(", and %s are part of the reservation", group(hours.Sub(beyond).Fixed(3)))
+		}
+		says = append(says, s+".")
+	}
+	return says
+}

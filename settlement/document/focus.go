@@ -1,0 +1,242 @@
+package document
+
+import (
+	"bytes"
+	"encoding/csv"
+	"fmt"
+	"math/big"
+	"strconv"
+
+	"wattbook/domain"
+)
+
+// focusColumns are the columns of FOCUS Cost and Usage that apply to us, in
+// the order of the rows, and our own (x_) after them.
+func focusColumns() []string {
+	return []string{
+		"BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodEnd", "BillingPeriodStart",
+		"CapacityReservationId", "CapacityReservationStatus", "ChargeCategory", "ChargeClass", "ChargeDescription", "ChargeFrequency",
+		"ChargePeriodEnd", "ChargePeriodStart", "ConsumedQuantity", "ConsumedUnit", "ContractedCost", "ContractedUnitPrice", "EffectiveCost",
+		"HostProviderName", "InvoiceDetailId", "InvoiceId", "InvoiceIssuerName", "ListCost", "ListUnitPrice", "PricingCategory", "PricingQuantity",
+		"PricingUnit", "RegionId", "RegionName", "ServiceCategory", "ServiceName", "ServiceProviderName", "SkuId", "SkuPriceId", "SubAccountId",
+		"x_ContractVersion", "x_EstimatedQuantity", "x_LogPosition", "x_ReferenceInvoiceId",
+	}
+}
+
+// focusRow is a row by column; a column that is not there is null.
+type focusRow map[string]string
+
+// FOCUS returns an invoice as rows of FOCUS Cost and Usage, as CSV. The sum of
+// BilledCost is what the invoice asks to be paid: a row takes off what is paid
+// from a prepayment. A reservation of GPUs is a row of what was used of it and
+// a row of what was not, if the invoice tells them apart.
+func FOCUS(inv domain.Invoice) ([]byte, error) {
+	if err := check(inv); err != nil {
+		return nil, fmt.Errorf("render %q as FOCUS rows: %w", inv.Number, err)
+	}
+	return focusCSV(focusRows(inv, "", inv.Interval))
+}
+
+// NoteFOCUS is [FOCUS] of a note: corrections in the billing period of its
+// issue, of charges in the period that it corrects.
+func NoteFOCUS(n domain.Note) ([]byte, error) {
+	if err := check(n.Invoice); err != nil {
+		return nil, fmt.Errorf("render %q as FOCUS rows: %w", n.Number, err)
+	}
+	c := newCalendar(n.Invoice)
+	issued := c.local(n.Issued)
+	period := domain.Period{Year: issued.Year(), Month: issued.Month()}
+	shift := domain.DurationOf(c.end)
+	billing := period.In(issued.Location())
+	billing.Start, billing.End = billing.Start.Add(-shift), billing.End.Add(-shift)
+	return focusCSV(focusRows(n.Invoice, n.Corrects, billing))
+}
+
+func focusCSV(rows []focusRow) ([]byte, error) {
+	var b bytes.Buffer
+	w := csv.NewWriter(&b)
+	columns := focusColumns()
+	if err := w.Write(columns); err != nil {
+		return nil, err
+	}
+	for _, r := range rows {
+		cells := make([]string, len(columns))
+		for i, c := range columns {
+			cells[i] = r[c]
+		}
+		if err := w.Write(cells); err != nil {
+			return nil, err
+		}
+	}
+	w.Flush()
+	return b.Bytes(), w.Error()
+}
+
+func focusRows(inv domain.Invoice, corrects string, billing domain.Interval) []focusRow {
+	base := focusRow{
+		"BillingAccountId": string(inv.Buyer.ID), "BillingAccountName": inv.Buyer.Name, "BillingCurrency": string(inv.Total.Currency),
+		"BillingPeriodStart": billing.Start.String(), "BillingPeriodEnd": billing.End.String(), "InvoiceId": inv.Number, "InvoiceIssuerName": inv.Seller.Name,
+		"ServiceProviderName": inv.Seller.Name, "HostProviderName": inv.Seller.Name, "RegionId": string(inv.Site), "RegionName": string(inv.Site),
+		"SubAccountId": string(inv.Contract), "x_ContractVersion": strconv.FormatInt(inv.Version, 10), "x_LogPosition": strconv.FormatUint(uint64(inv.AsOf), 10),
+		"ServiceCategory": "AI and Machine Learning", "ServiceName": "GPU compute",
+	}
+	if corrects != "" {
+		base["ChargeClass"], base["x_ReferenceInvoiceId"] = "Correction", corrects
+	}
+	var rows []focusRow
+	add := func(more focusRow) {
+		r := focusRow{}
+		for k, v := range base {
+			r[k] = v
+		}
+		for k, v := range more {
+			r[k] = v
+		}
+		rows = append(rows, r)
+	}
+	used, split := reservedUse(inv)
+	for i, l := range inv.Lines {
+		if split == i && corrects == "" {
+			for _, half := range halves(l, used) {
+				add(half)
+			}
+			continue
+		}
+		add(focusLine(l, l.Amount))
+	}
+	whole := func(detail, category, description string, amount domain.Money, effective string) {
+		add(focusRow{
+			"BilledCost": amount.Amount(), "ContractedCost": amount.Amount(), "ListCost": amount.Amount(), "EffectiveCost": effective, "InvoiceDetailId": detail,
+			"ChargeCategory": category, "ChargeDescription": description, "ChargeFrequency": "One-Time", "ServiceName": "Billing", "ServiceCategory": "Other",
+			"ChargePeriodStart": inv.Interval.Start.String(), "ChargePeriodEnd": inv.Interval.End.String(),
+		})
+	}
+	if !inv.TaxDue.IsZero() {
+		whole("tax", "Tax", inv.Tax.Name+" "+percent(inv.Tax.Rate), inv.TaxDue, inv.TaxDue.Amount())
+	}
+	if !inv.Prepaid.IsZero() {
+		whole("prepaid", "Adjustment", "Paid from prepayments", inv.Prepaid.Neg(), domain.Money{Currency: inv.Prepaid.Currency}.Amount())
+	}
+	return rows
+}
+
+// focusLine is the row of a line, of which amount is billed.
+func focusLine(l domain.InvoiceLine, amount domain.Money) focusRow {
+	r := focusRow{
+		"BilledCost": amount.Amount(), "EffectiveCost": amount.Amount(), "ContractedCost": amount.Amount(), "ListCost": amount.Amount(),
+		"ChargeCategory": "Usage", "ChargeDescription": l.Description, "ChargeFrequency": "Usage-Based", "PricingCategory": "Standard",
+		"ChargePeriodStart": l.Interval.Start.String(), "ChargePeriodEnd": l.Interval.End.String(), "InvoiceDetailId": strconv.FormatInt(l.Line, 10),
+		"PricingQuantity": l.Quantity.String(), "PricingUnit": focusUnit(l.Unit), "SkuId": l.Charge, "SkuPriceId": l.Charge + "/" + l.Description,
+	}
+	if l.UnitPrice != nil {
+		r["ContractedUnitPrice"], r["ListUnitPrice"] = l.UnitPrice.String(), l.UnitPrice.String()
+		if product := l.UnitPrice.Mul(l.Quantity); product.Round(l.Amount.Currency.Digits()).Equal(l.Amount.Decimal()) {
+			r["ContractedCost"], r["ListCost"] = product.String(), product.String()
+		} else { // the quantity shown is rounded
+			delete(r, "ContractedUnitPrice")
+			delete(r, "ListUnitPrice")
+		}
+	}
+	switch l.Kind {
+	case domain.ChargeReservedGPUs, domain.ChargeReservedPower:
+		r["PricingCategory"], r["ChargeFrequency"], r["CapacityReservationId"] = "Committed", "Recurring", l.Charge
+		r["CapacityReservationStatus"] = "Used"
+	case domain.ChargePassThrough:
+		r["PricingCategory"], r["ServiceCategory"], r["ServiceName"] = "Dynamic", "Other", "Power"
+	case domain.ChargeUsage:
+		if l.UnitPrice == nil {
+			r["PricingCategory"] = "Other"
+		}
+	case domain.ChargeFixed:
+		r["ChargeFrequency"] = "Recurring"
+	case domain.ChargeSLACredit:
+		r["ChargeCategory"], r["ChargeFrequency"], r["PricingCategory"] = "Credit", "One-Time", ""
+	case domain.ChargeMaximum:
+		r["ChargeCategory"], r["PricingCategory"] = "Adjustment", ""
+	case domain.ChargeCommitment, domain.ChargeMinimum:
+		r["PricingCategory"] = "Committed"
+	}
+	if !(domain.Charge{Kind: l.Kind}).Derived() && (l.Unit == "kWh" || l.Unit == "GPU-hour") {
+		r["ConsumedQuantity"], r["ConsumedUnit"] = l.Quantity.String(), focusUnit(l.Unit)
+	}
+	if !l.Estimated.IsZero() {
+		r["x_EstimatedQuantity"] = l.Estimated.String()
+	}
+	return r
+}
+
+func focusUnit(unit string) string {
+	switch unit {
+	case "GPU-hour":
+		return "GPU Hours"
+	case "GPU-month":
+		return "GPU Months"
+	case "kW-month":
+		return "kW Months"
+	case "month":
+		return "Months"
+	case "each":
+		return "Units"
+	}
+	return unit
+}
+
+// reservedUse returns how much of the one reservation of GPUs of an invoice
+// was used, as a portion, and the index of its line; −1 if there is not exactly
+// one, or if GPU time was charged beside it that hours do not tell.
+func reservedUse(inv domain.Invoice) (used *big.Rat, at int) {
+	at = -1
+	left := new(big.Rat)
+	for _, d := range inv.Daily {
+		left.Add(left, big.NewRat(int64(d.GPU), int64(domain.GPUHour)))
+	}
+	for i, l := range inv.Lines {
+		switch {
+		case l.Unit == "GPU-hour":
+			left.Sub(left, l.Quantity.Rat())
+		case l.Kind == domain.ChargeReservedGPUs && at >= 0, l.Kind == domain.ChargeReservedGPUs && l.UnitPrice == nil:
+			return nil, -1
+		case l.Kind == domain.ChargeReservedGPUs:
+			at = i
+		}
+	}
+	if at < 0 || len(inv.Daily) == 0 {
+		return nil, -1
+	}
+	months := inv.Lines[at].Quantity.Rat()
+	hours := new(big.Rat).Mul(months, big.NewRat(int64(inv.Interval.Length()), int64(domain.Hour)))
+	if hours.Sign() <= 0 || left.Sign() < 0 {
+		return nil, -1
+	}
+	used = new(big.Rat).Quo(left, hours)
+	if one := big.NewRat(1, 1); used.Cmp(one) > 0 {
+		used = one
+	}
+	return used, at
+}
+
+// halves are the rows of what was used of a reservation, and of what was not.
+func halves(l domain.InvoiceLine, used *big.Rat) []focusRow {
+	const parts = 1_000_000
+	share, _ := domain.RoundRat(used, 6).Scaled(6)
+	amounts := domain.Allocate(l.Amount.Minor, []int64{share.Int64(), parts - share.Int64()})
+	quantity := domain.RoundRat(new(big.Rat).Mul(l.Quantity.Rat(), used), 6)
+	var rows []focusRow
+	for i, half := range []struct {
+		status   string
+		quantity domain.Decimal
+	}{{"Used", quantity}, {"Unused", l.Quantity.Sub(quantity)}} {
+		part := l
+		part.Quantity, part.Amount.Minor = half.quantity, amounts[i]
+		r := focusLine(part, part.Amount)
+		r["CapacityReservationStatus"] = half.status
+		r["InvoiceDetailId"] = fmt.Sprintf("%d-%s", l.Line, half.status)
+		if half.status == "Used" {
+			r["ConsumedQuantity"], r["ConsumedUnit"] = half.quantity.String(), focusUnit(l.Unit)
+		}
+		if amounts[i] != 0 || !half.quantity.IsZero() {
+			rows = append(rows, r)
+		}
+	}
+	return rows
+}

@@ -1,0 +1,176 @@
+package document_test
+
+import (
+	"archive/zip"
+	"bytes"
+	"encoding/csv"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+
+	"wattbook/domain"
+	"wattbook/settlement/document"
+)
+
+// focus reads rows back, by column.
+func focus(t *testing.T, raw []byte) []map[string]string {
+	t.Helper()
+	all, err := csv.NewReader(bytes.NewReader(raw)).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var rows []map[string]string
+	for _, cells := range all[1:] {
+		r := map[string]string{}
+		for i, c := range cells {
+			r[all[0][i]] = c
+		}
+		rows = append(rows, r)
+	}
+	return rows
+}
+
+// checkFocus holds the rules of FOCUS that rows can break: mandatory columns,
+// allowed values, cost that adds up, unit price times quantity.
+func checkFocus(t *testing.T, rows []map[string]string, payable domain.Money) {
+	t.Helper()
+	sum := domain.Decimal{}
+	details := map[string]bool{}
+	for i, r := range rows {
+		for _, c := range []string{
+			"BilledCost", "BillingAccountId", "BillingCurrency", "BillingPeriodStart", "BillingPeriodEnd", "ChargeCategory", "ChargePeriodStart", "ChargePeriodEnd",
+			"ContractedCost", "EffectiveCost", "ListCost", "ServiceCategory", "ServiceName", "InvoiceIssuerName", "ServiceProviderName", "HostProviderName", "InvoiceId", "InvoiceDetailId",
+		} {
+			if r[c] == "" {
+				t.Errorf("row %d has no %s", i+1, c)
+			}
+		}
+		if !slices.Contains([]string{"Usage", "Purchase", "Tax", "Credit", "Adjustment"}, r["ChargeCategory"]) || !slices.Contains([]string{"", "Standard", "Dynamic", "Committed", "Other"}, r["PricingCategory"]) ||
+			!slices.Contains([]string{"", "Correction"}, r["ChargeClass"]) || !slices.Contains([]string{"", "Used", "Unused"}, r["CapacityReservationStatus"]) {
+			t.Errorf("row %d has a value that is not allowed: %v", i+1, r)
+		}
+		if r["ChargeCategory"] == "Tax" && r["SkuId"]+r["PricingQuantity"]+r["ContractedUnitPrice"] != "" {
+			t.Errorf("the tax has a unit: %v", r)
+		}
+		if details[r["InvoiceDetailId"]] {
+			t.Errorf("detail %s is there twice", r["InvoiceDetailId"])
+		}
+		details[r["InvoiceDetailId"]] = true
+		sum = sum.Add(domain.MustDecimal(r["BilledCost"]))
+		if p := r["ContractedUnitPrice"]; p != "" && r["ChargeClass"] == "" {
+			if product := domain.MustDecimal(p).Mul(domain.MustDecimal(r["PricingQuantity"])); !product.Equal(domain.MustDecimal(r["ContractedCost"])) {
+				t.Errorf("row %d: %s times %s is %s, not %s", i+1, p, r["PricingQuantity"], product, r["ContractedCost"])
+			}
+		}
+		if r["CapacityReservationStatus"] == "Unused" && r["ConsumedQuantity"] != "" {
+			t.Errorf("row %d consumes what is not used", i+1)
+		}
+	}
+	if !sum.Equal(payable.Decimal()) {
+		t.Errorf("the rows sum to %s, payable are %s", sum, payable)
+	}
+}
+
+func TestFOCUSRows(t *testing.T) {
+	inv := einvoice()
+	raw, err := document.FOCUS(inv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "invoice.focus.csv", raw)
+	rows := focus(t, raw)
+	checkFocus(t, rows, inv.Payable())
+	// The reservation: 372,105.5 of 380,928 hours is what the sample says; its
+	// days say what is billed here.
+	status := map[string]bool{}
+	for _, r := range rows {
+		status[r["CapacityReservationStatus"]] = true
+	}
+	if !status["Used"] || !status["Unused"] {
+		t.Errorf("the reservation is not divided: %v", status)
+	}
+	note := creditNote()
+	raw, err = document.NoteFOCUS(note)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows = focus(t, raw)
+	checkFocus(t, rows, note.Total)
+	for _, r := range rows {
+		if r["ChargeClass"] != "Correction" || r["InvoiceId"] != note.Number || r["x_ReferenceInvoiceId"] != note.Corrects ||
+			r["BillingPeriodStart"] != "2026-11-01T05:00:00Z" || !strings.HasPrefix(r["ChargePeriodStart"], "2026-10-01") {
+			t.Errorf("a correction is of its own invoice, in the period of its issue, and of charges in the original period: %v", r)
+		}
+	}
+}
+
+// TestFOCUSOfACreditAndACommitment holds the categories of derived charges.
+func TestFOCUSOfACreditAndACommitment(t *testing.T) {
+	inv := sample()
+	line := func(kind domain.ChargeKind, cents int64) {
+		inv.Lines = append(inv.Lines, domain.InvoiceLine{Line: int64(len(inv.Lines) + 1), Charge: string(kind), Kind: kind, Description: string(kind), Interval: inv.Interval, Quantity: domain.NewDecimal(1, 0), Unit: "each", Amount: usd(cents)})
+	}
+	line(domain.ChargeSLACredit, -7440)
+	line(domain.ChargeCommitment, 97_200)
+	line(domain.ChargeMaximum, -100)
+	inv = total(inv)
+	raw, err := document.FOCUS(inv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := focus(t, raw)
+	checkFocus(t, rows, inv.Total)
+	for _, r := range rows {
+		want := map[string]string{"sla-credit": "Credit -74.40 ", "commitment": "Usage 972.00 Committed", "maximum": "Adjustment -1.00 "}[r["SkuId"]]
+		if got := fmt.Sprintf("%s %s %s", r["ChargeCategory"], r["BilledCost"], r["PricingCategory"]); want != "" && got != want {
+			t.Errorf("%s: got %q, want %q", r["SkuId"], got, want)
+		}
+	}
+}
+
+func TestXLSXIsAWorkbookOfTheFigures(t *testing.T) {
+	inv := einvoice()
+	raw, err := document.XLSX(inv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := document.XLSX(inv)
+	if err != nil || !bytes.Equal(raw, again) {
+		t.Errorf("made twice, the workbooks differ: %v", err)
+	}
+	note, err := document.NoteXLSX(creditNote())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		raw  []byte
+		want []string
+	}{
+		"invoice": {raw, []string{"<v>418233.118204</v>", "<v>747520</v>", "Północ Modèles Çağdaş GmbH", "2026-10-31", "GPU-hours"}},
+		"note":    {note, []string{"Credit note for INV-2026-000147", "<v>-120.5</v>", "version 4 of the contract"}},
+	} {
+		z, err := zip.NewReader(bytes.NewReader(c.raw), int64(len(c.raw)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := ""
+		for _, f := range z.File {
+			r, err := f.Open()
+			if err != nil {
+				t.Fatal(err)
+			}
+			b, err := io.ReadAll(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all += string(b)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(all, want) {
+				t.Errorf("the workbook of the %s lacks %q", name, want)
+			}
+		}
+	}
+}

@@ -1,0 +1,176 @@
+package document_test
+
+import (
+	"bytes"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"wattbook/domain"
+	"wattbook/settlement/document"
+)
+
+// einvoice is an invoice with all that an e-invoice shows.
+func einvoice() domain.Invoice {
+	inv := sample()
+	inv.Seller.Endpoint, inv.Buyer.Endpoint = "0060:123456789", "9930:DE123456789"
+	inv.Seller.Bank = &domain.Bank{Holder: "Pecos Power", Account: "DE02120300000000202051", Routing: "BYLADEM1001"}
+	inv.BuyerReference, inv.OrderReference = "CC-17", "PO-4711"
+	inv.Prepaid = usd(1_000_000)
+	return inv
+}
+
+// creditNote takes a part of the invoice back.
+func creditNote() domain.Note {
+	inv := einvoice()
+	n := domain.Note{Invoice: inv, Kind: domain.CreditNote, Corrects: inv.Number, Causes: []string{"readings of n4 came on record: 3 corrected", "version 4 of the contract is in force from 2026-10-14T05:00:00Z"}}
+	n.Number, n.Prepaid, n.Daily = "INV-2026-000151", domain.Money{}, nil
+	n.Lines = []domain.InvoiceLine{
+		{Line: 1, Charge: "power", Kind: domain.ChargePassThrough, Description: "Energy", Interval: inv.Interval, Quantity: domain.MustDecimal("-120.5"), Unit: "kWh", Amount: usd(-433), Detail: "metered"},
+		{Line: 2, Charge: "power", Kind: domain.ChargePassThrough, Description: "Energy at another price", Interval: inv.Interval, Quantity: domain.Decimal{}, Unit: "kWh", Amount: usd(-700)},
+		{Line: 3, Charge: "burst", Kind: domain.ChargeOnDemandGPUs, Description: "On demand", Interval: inv.Interval, Quantity: domain.MustDecimal("2"), Unit: "GPU-hour", UnitPrice: func() *domain.Decimal { d := domain.MustDecimal("0.89"); return &d }(), Amount: usd(178)},
+	}
+	n.Invoice = total(n.Invoice)
+	n.Tax.Category = ""
+	return n
+}
+
+func TestUBLGolden(t *testing.T) {
+	raw, err := document.UBL(einvoice())
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "invoice.ubl.xml", raw)
+	note, err := document.NoteUBL(creditNote())
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "credit-note.ubl.xml", note)
+	debit := creditNote()
+	debit.Kind, debit.Lines = domain.DebitNote, debit.Lines[2:]
+	debit.Invoice = total(debit.Invoice)
+	other, err := document.NoteUBL(debit)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, raw := range map[string][]byte{"invoice": raw, "credit note": note, "debit note": other} {
+		if broken := document.CheckUBL(raw); len(broken) > 0 {
+			t.Errorf("the %s breaks rules:\n%s", name, strings.Join(broken, "\n"))
+		}
+		xmllint, err := exec.LookPath("xmllint")
+		if err != nil {
+			t.Log("xmllint is not installed: well-formedness is not checked by it")
+			continue
+		}
+		cmd := exec.Command(xmllint, "--noout", "-")
+		cmd.Stdin = bytes.NewReader(raw)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("xmllint refuses the %s: %v\n%s", name, err, out)
+		}
+	}
+}
+
+// TestBrokenUBLIsFound changes the golden invoice, one thing at a time, and
+// expects the number of the rule that it breaks.
+func TestBrokenUBLIsFound(t *testing.T) {
+	raw, err := document.UBL(einvoice())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ from, to, rule string }{
+		{"<cbc:ID>INV-2026-000147</cbc:ID>", "", "BR-02"},
+		{"<cbc:IssueDate>2026-11-02<", "<cbc:IssueDate>2 Nov<", "BR-03"},
+		{">380<", ">999<", "BR-04"},
+		{"<cbc:DocumentCurrencyCode>USD<", "<cbc:DocumentCurrencyCode>US<", "BR-05"},
+		{"<cbc:IdentificationCode>US<", "<cbc:IdentificationCode>USA<", "BR-09"},
+		{"<cbc:ID>DE02120300000000202051</cbc:ID>", "", "BR-61"},
+		{`unitCode="HUR"`, `unitCode=""`, "BR-23"},
+		{`<cbc:PriceAmount currencyID="USD">1460<`, `<cbc:PriceAmount currencyID="USD">-1460<`, "BR-27"},
+		{`<cbc:PriceAmount currencyID="USD">1460<`, `<cbc:PriceAmount currencyID="USD">1461<`, "PEPPOL-EN16931-R120"},
+		{`<cbc:LineExtensionAmount currencyID="USD">747520.00<`, `<cbc:LineExtensionAmount currencyID="USD">747520.01<`, "BR-CO-10"},
+		{`<cbc:TaxExclusiveAmount currencyID="USD">`, `<cbc:TaxExclusiveAmount currencyID="USD">1`, "BR-CO-13"},
+		{`<cbc:TaxInclusiveAmount currencyID="USD">`, `<cbc:TaxInclusiveAmount currencyID="USD">1`, "BR-CO-15"},
+		{`<cbc:PrepaidAmount currencyID="USD">10000.00<`, `<cbc:PrepaidAmount currencyID="USD">10000.01<`, "BR-CO-16"},
+		{`<cbc:PrepaidAmount currencyID="USD">10000.00<`, `<cbc:PrepaidAmount currencyID="USD">ten<`, "BR-CO-16"},
+		{`<cbc:TaxableAmount currencyID="USD">`, `<cbc:TaxableAmount currencyID="USD">9`, "BR-S-08"},
+		{"<cbc:Percent>8.25</cbc:Percent>", "<cbc:Percent>9.25</cbc:Percent>", "BR-CO-17"},
+		{`<cbc:EndpointID schemeID="0060">123456789</cbc:EndpointID>`, "", "PEPPOL-EN16931-R020"},
+		{"<cbc:StartDate>2026-10-14</cbc:StartDate>", "<cbc:StartDate>2026-09-14</cbc:StartDate>", "PEPPOL-EN16931-R110"},
+		{"</Invoice>", "", "XML"},
+	} {
+		if !strings.Contains(string(raw), c.from) {
+			t.Errorf("the invoice does not hold %s", c.from)
+			continue
+		}
+		broken := strings.Join(document.CheckUBL([]byte(strings.Replace(string(raw), c.from, c.to, 1))), "\n")
+		if !strings.Contains(broken, c.rule+": ") {
+			t.Errorf("with %q for %q: got %q, want %s", c.to, c.from, broken, c.rule)
+		}
+	}
+}
+
+// TestUBLOfAnyInvoiceKeepsTheRules draws lines, taxes and currencies.
+func TestUBLOfAnyInvoiceKeepsTheRules(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		inv := sample()
+		currency := rapid.SampledFrom([]domain.Currency{"USD", "EUR", "JPY"}).Draw(t, "currency")
+		inv.Tax = rapid.SampledFrom([]domain.Tax{
+			{Name: "VAT", Rate: domain.MustDecimal("0.19")},
+			{Name: "VAT", Rate: domain.MustDecimal("0.0825")},
+			{Name: "VAT", Reason: "Reverse charge", Category: domain.TaxReverseCharge},
+			{Name: "VAT", Reason: "Export", Category: domain.TaxExport},
+			{Name: "VAT", Reason: "small business"},
+			{Name: "VAT", Reason: "zero", Category: domain.TaxZeroRated},
+			{Name: "VAT", Reason: "not in scope", Category: domain.TaxOutOfScope},
+		}).Draw(t, "tax")
+		inv.Lines = nil
+		for i := range rapid.IntRange(1, 6).Draw(t, "lines") {
+			quantity := domain.NewDecimal(rapid.Int64Range(-1e15, 1e15).Draw(t, "quantity"), -6)
+			l := domain.InvoiceLine{
+				Line: int64(i + 1), Charge: "c", Description: rapid.StringN(0, 20, -1).Draw(t, "description"), Interval: inv.Interval,
+				Quantity: quantity, Unit: rapid.SampledFrom([]string{"kWh", "GPU-hour", "kW-month", "GPU-month", "month", "each"}).Draw(t, "unit"),
+			}
+			if l.Description = strings.TrimSpace(strings.ToValidUTF8(l.Description, "")); l.Description == "" {
+				l.Description = "line"
+			}
+			if rapid.Bool().Draw(t, "unit price") {
+				p := domain.NewDecimal(rapid.Int64Range(0, 1e6).Draw(t, "price"), -4)
+				l.UnitPrice = &p
+				amount, err := currency.Round(quantity.Mul(p))
+				if err != nil {
+					t.Fatal(err)
+				}
+				l.Amount = amount
+			} else {
+				l.Amount = domain.Money{Minor: rapid.Int64Range(-1e9, 1e9).Draw(t, "amount"), Currency: currency}
+			}
+			inv.Lines = append(inv.Lines, l)
+		}
+		inv = total(inv)
+		raw, err := document.UBL(inv)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if broken := document.CheckUBL(raw); len(broken) > 0 {
+			t.Fatalf("%s\n%s", strings.Join(broken, "\n"), raw)
+		}
+	})
+}
+
+func TestUBLRefusesWhatItCannotSay(t *testing.T) {
+	inv := sample()
+	for i := range inv.Lines {
+		inv.Lines[i].Amount.Currency = "KWD"
+		inv.Lines[i].Amount.Minor++
+	}
+	if _, err := document.UBL(total(inv)); err == nil || !strings.Contains(err.Error(), "more than two digits") {
+		t.Errorf("dinars of three digits: %v", err)
+	}
+	inv = sample()
+	inv.Total.Minor++
+	if _, err := document.UBL(inv); err == nil || !strings.Contains(err.Error(), "its total is") {
+		t.Errorf("a contradiction: %v", err)
+	}
+}
