@@ -155,10 +155,7 @@ func (d *deriver) term(ch domain.Charge, amount *big.Rat) (added domain.Money, e
 		added, err = currency.Round(domain.RoundRat(amount, currency.Digits()))
 		return added, true, err
 	}
-	first := d.facts.ContractVersions(d.invoice.Contract)[0].Start
-	start := max(first, ch.From).Time().In(d.bill.zone)
-	p := d.invoice.Period
-	months := int64(p.Year-start.Year())*12 + int64(p.Month-start.Month())
+	p, months := d.invoice.Period, d.age(ch)
 	added = domain.Money{Currency: currency}
 	if months%ch.Months == 0 {
 		added, err = currency.Round(ch.Amount)
@@ -168,11 +165,25 @@ func (d *deriver) term(ch domain.Charge, amount *big.Rat) (added domain.Money, e
 	return added, months%ch.Months == ch.Months-1 || over || ended, err
 }
 
-// before returns how a commitment stood after the period before.
+// since returns when a commitment began.
+func (d *deriver) since(ch domain.Charge) domain.Instant {
+	return max(d.facts.ContractVersions(d.invoice.Contract)[0].Start, ch.From)
+}
+
+// age returns how many months after the one in which a commitment began the
+// period is.
+func (d *deriver) age(ch domain.Charge) int64 {
+	start, p := d.since(ch).Time().In(d.bill.zone), d.invoice.Period
+	return int64(p.Year-start.Year())*12 + int64(p.Month-start.Month())
+}
+
+// before returns how a commitment stood after the period before. Where nothing
+// can be left of it, that period is not rated again.
 func (d *deriver) before(ch domain.Charge) (domain.Balance, error) {
 	nothing := domain.Money{Currency: d.invoice.Subtotal.Currency}
 	b := domain.Balance{Closing: nothing, Rolled: nothing}
-	if !ch.Rollover && ch.Months <= 1 {
+	begins := ch.Months <= 1 || d.age(ch)%ch.Months == 0
+	if begins && !ch.Rollover || d.since(ch) >= d.bill.interval.Start {
 		return b, nil
 	}
 	inv, err := rate(d.facts, d.invoice.Contract, d.invoice.Period.Previous())
