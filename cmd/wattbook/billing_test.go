@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -134,5 +135,36 @@ func TestAVoidedInvoiceIsIssuedAnew(t *testing.T) {
 	}
 	if got := wattbook(t, "invoice", "pay", first, "--amount", "1", "--reference", "T", "--data", data); got.code != exitFinding || !strings.Contains(got.errors, "is voided") {
 		t.Errorf("pay a voided invoice: exit %d, %s", got.code, got.errors)
+	}
+}
+
+// money compares every way that leads to the amounts of the month's invoices,
+// has the books checked by the programs whose formats they are in, and looks
+// at the documents.
+func (m month) money(t *testing.T) {
+	got := wattbook(t, "verify", "--money", "--data", m.data)
+	if got.code != exitOK || !strings.Contains(got.out, "3 invoices come to the same by every way, and the books agree") || strings.Count(got.out, "25,385.92") != 6 {
+		t.Errorf("verify --money: exit %d\n%s%s", got.code, got.out, got.errors)
+	}
+	for format, check := range map[string][]string{
+		"beancount": {"bean-check", "books.beancount"}, "hledger": {"hledger", "-f", "books.journal", "check", "--strict"},
+		"ledger": {"ledger", "-f", "books.ledger", "--strict", "--pedantic", "bal"},
+	} {
+		t.Run("the books pass "+check[0], func(t *testing.T) {
+			program, err := exec.LookPath(check[0])
+			if err != nil {
+				t.Skipf("%s is not installed", check[0])
+			}
+			file := map[string]string{"beancount": "books.beancount", "hledger": "books.journal", "ledger": "books.ledger"}[format]
+			dir := t.TempDir()
+			if got := wattbook(t, "journal", "export", "--format", format, "-o", filepath.Join(dir, file), "--data", m.data); got.code != exitOK {
+				t.Fatalf("journal export: exit %d\n%s%s", got.code, got.out, got.errors)
+			}
+			cmd := exec.Command(program, check[1:]...)
+			cmd.Dir = dir
+			if out, err := cmd.CombinedOutput(); err != nil {
+				t.Errorf("%v: %v\n%s", check, err, out)
+			}
+		})
 	}
 }

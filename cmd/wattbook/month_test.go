@@ -40,6 +40,7 @@ func TestTheMonth(t *testing.T) {
 	t.Run("the questions of the catalogue have their answers", m.questions)
 	t.Run("a decision is explained from the record", m.explain)
 	t.Run("issuing and reconciling again records nothing twice", m.again)
+	t.Run("every way leads to the same amount, and the books are accepted", m.money)
 	t.Run("a folder that holds a book is not overwritten", m.kept)
 	t.Run("the log tells what it holds", m.log)
 	t.Run("whoever has the key checks invoices and events without the log", m.proofs)
