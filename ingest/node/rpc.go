@@ -73,10 +73,9 @@ func (e *RPCError) Error() string {
 
 // Codes of errors that callers branch on.
 const (
-	codeNotFound = -5  // no such block or transaction
-	codeNoHeight = -8  // Core: block height out of range
-	codeNoNumber = -1  // btcd: block number out of range
-	codeWarmUp   = -28 // Core: loading
+	codeNotFound = -5 // no such block or transaction
+	codeNoHeight = -8 // Core: block height out of range
+	codeNoNumber = -1 // btcd: block number out of range
 )
 
 // Call calls a method, and decodes its result into out unless that is nil. It
