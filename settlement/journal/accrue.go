@@ -297,11 +297,36 @@ func (b *builder) reconciled(rec domain.Recorded, e domain.PayoutReconciled) {
 		money("Expenses:PoolVariance:"+pool, worth(variance)))
 }
 
+// receipt names an output to an address.
+type receipt struct{ transaction, address string }
+
+// payout books what arrived. What arrives again, in another block, is booked
+// once: an entry says by how much it changed.
 func (b *builder) payout(rec domain.Recorded, e domain.PayoutReceived) {
+	k := receipt{e.Transaction, e.Address}
+	before := b.received[k]
+	if e.Block != "" {
+		if b.received[k] = e; before.Amount == e.Amount {
+			return
+		}
+	}
+	b.arrive(rec, e, e.Amount-before.Amount, "Payout")
+}
+
+// reverse takes back what did not arrive after all.
+func (b *builder) reverse(rec domain.Recorded, e domain.PayoutReversed) {
+	k := receipt{e.Transaction, e.Address}
+	if before, ok := b.received[k]; ok && before.Block == e.Block {
+		delete(b.received, k)
+		b.arrive(rec, before, -before.Amount, "Undone payout")
+	}
+}
+
+func (b *builder) arrive(rec domain.Recorded, e domain.PayoutReceived, amount domain.Satoshi, what string) {
 	site, ok := b.facts.Site(b.site)
 	if !ok || site.Pool.Pool != e.Pool || site.Pool.Account != e.Account {
 		return
 	}
-	b.book(rec, e.At, fmt.Sprintf("Payout %s of %s", e.Transaction, e.Pool),
-		bitcoin("Assets:Digital:BTC:"+name(e.Account), e.Amount), bitcoin("Assets:PoolReceivable:"+name(e.Pool), -e.Amount))
+	b.book(rec, e.At, fmt.Sprintf("%s %s of %s", what, e.Transaction, e.Pool),
+		bitcoin("Assets:Digital:BTC:"+name(e.Account), amount), bitcoin("Assets:PoolReceivable:"+name(e.Pool), -amount))
 }

@@ -28,6 +28,7 @@ func Build(ctx context.Context, log eventlog.Log, site domain.SiteID) (Books, er
 	b := &builder{
 		site: site, facts: facts.New(), drawn: map[domain.Position][]domain.Period{}, accrued: map[domain.Period][]Entry{}, refs: map[string]ref{},
 		unbilled: map[billed]map[string]int64{}, energy: map[string]int64{}, issued: map[string]issue{}, mined: map[domain.Instant]mined{},
+		received: map[receipt]domain.PayoutReceived{},
 	}
 	head, err := log.Head(ctx)
 	if err != nil {
@@ -102,6 +103,7 @@ type builder struct {
 	energy   map[string]int64                    // accrued by local day
 	issued   map[string]issue                    // by number
 	mined    map[domain.Instant]mined
+	received map[receipt]domain.PayoutReceived // with the block that confirms it
 	closed   []domain.PeriodClosed
 	bills    []domain.UtilityBilled // not trued up yet
 }
@@ -199,6 +201,8 @@ func (b *builder) apply(rec domain.Recorded) error {
 		}
 	case domain.PayoutReceived:
 		b.payout(rec, e)
+	case domain.PayoutReversed:
+		b.reverse(rec, e)
 	}
 	return nil
 }
