@@ -19,3 +19,13 @@ func CopySorted(ctx context.Context, dir, name string) (err error) {
 	return e.exec(ctx, fmt.Sprintf("ATTACH %s AS wh (READ_ONLY); COPY (FROM wh.readings ORDER BY %s) TO %s (FORMAT parquet, COMPRESSION zstd)",
 		quoted(filepath.Join(dir, publishedName)), partOrder(lastParted), quoted(filepath.Join(dir, name))))
 }
+
+// Alter changes the database that a folder publishes, as nobody may.
+func Alter(ctx context.Context, dir, statement string) (err error) {
+	e, err := newEngine(engineLimits{Memory: "256MB", Threads: 1})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, e.close()) }()
+	return e.exec(ctx, fmt.Sprintf("ATTACH %s AS wh; USE wh; %s; USE memory; DETACH wh", quoted(filepath.Join(dir, publishedName)), statement))
+}
