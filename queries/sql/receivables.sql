@@ -1,9 +1,9 @@
 -- What customers owe, invoice by invoice, and how long it is overdue.
 -- param day (day): day on which it is looked at; without it the day of the last event
 WITH looked AS (
-  SELECT *, COALESCE(CAST(getvariable('day') AS DATE), known_day) AS day FROM receivables
+  SELECT *, COALESCE(CAST(getvariable('day') AS DATE), known_day) AS day FROM receivables_ageing
 ), aged AS (
-  SELECT *, greatest(date_diff('day', due_day, day), 0) AS overdue FROM looked WHERE issued_day <= day
+  SELECT *, greatest(date_diff('day', due_day, day), 0) AS overdue FROM looked WHERE issued_day <= day AND open_amount <> 0
 )
 SELECT
   customer_name,

@@ -139,6 +139,19 @@ func (h *history) row(rec domain.Recorded) error {
 		h.closings = append(h.closings, closing{PeriodClosed: e, position: p})
 	case domain.InvoiceIssued:
 		return h.invoice(p, e.Invoice)
+	case domain.NoteIssued:
+		return h.note(p, e.Note)
+	case domain.InvoiceVoided:
+		return h.tables.add("voided_invoices", p, e.Invoice, string(e.Contract), e.Period.String(), e.At, text(e.Reason))
+	case domain.PaymentReceived:
+		return h.tables.add("payments", p, "payment", string(e.Contract), e.Invoice, string(e.Amount.Currency), e.Amount.Decimal(), e.At, dayOf(e.At),
+			text(e.Reference), text(e.Origin.Source), at, digest(e.Origin.Evidence))
+	case domain.PrepaymentReceived:
+		return h.tables.add("payments", p, "prepayment", string(e.Contract), nil, string(e.Amount.Currency), e.Amount.Decimal(), e.At, dayOf(e.At),
+			text(e.Reference), text(e.Origin.Source), at, digest(e.Origin.Evidence))
+	case domain.UtilityBilled:
+		return h.tables.add("utility_bills", p, string(e.Site), e.Interval.Start, e.Interval.End, string(e.Amount.Currency), e.Amount.Decimal(), e.At,
+			text(e.Reference), text(e.Origin.Source), at, digest(e.Origin.Evidence))
 	}
 	return nil
 }
@@ -260,6 +273,28 @@ func (h *history) invoice(p domain.Position, inv domain.Invoice) error {
 		err := h.tables.add("invoice_lines", p, inv.Number, l.Line, string(inv.Site), string(inv.Contract), l.Charge, string(l.Kind), text(l.Description),
 			l.Interval.Start, l.Interval.End, z.of(l.Interval.Start), z.of(l.Interval.End-1), rounded{l.Quantity}, l.Unit, optionalRounded(l.UnitPrice),
 			string(inv.Total.Currency), l.Amount.Decimal(), rounded{l.Estimated}, text(l.Detail))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *history) note(p domain.Position, n domain.Note) error {
+	location, err := time.LoadLocation(n.Zone)
+	if err != nil {
+		return fmt.Errorf("note %s: zone %q: %w", n.Number, n.Zone, err)
+	}
+	z := &zone{location: location}
+	err = h.tables.add("credit_notes", p, n.AsOf, n.Number, string(n.Kind), n.Corrects, string(n.Site), string(n.Contract), string(n.Buyer.ID), text(n.Buyer.Name),
+		n.Period.String(), n.Zone, z.of(n.Interval.Start), z.of(n.Interval.End-1), z.of(n.Issued), z.of(n.Due), n.Issued, string(n.Total.Currency),
+		n.Subtotal.Decimal(), n.TaxDue.Decimal(), n.Total.Decimal(), known(n.Causes, len(n.Causes) > 0))
+	if err != nil {
+		return err
+	}
+	for _, l := range n.Lines {
+		err := h.tables.add("credit_note_lines", p, n.Number, l.Line, l.Charge, string(l.Kind), text(l.Description), l.Interval.Start, l.Interval.End,
+			rounded{l.Quantity}, l.Unit, optionalRounded(l.UnitPrice), string(n.Total.Currency), l.Amount.Decimal())
 		if err != nil {
 			return err
 		}

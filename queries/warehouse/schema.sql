@@ -549,9 +549,93 @@ CREATE TABLE invoice_lines (
   detail VARCHAR -- how the amount came about
 );
 
--- What customers owe: issued invoices with what is still open of them. Payments
--- are not recorded yet, so all of every invoice is.
-CREATE TABLE receivables (
+-- Credit and debit notes, which correct issued invoices. They never change, and
+-- amounts keep their sign: those of a credit note are mostly negative.
+CREATE TABLE credit_notes (
+  position BIGINT NOT NULL, -- of the issue
+  as_of_position BIGINT NOT NULL, -- what was known when it was drawn
+  number VARCHAR NOT NULL, -- of the note
+  kind VARCHAR NOT NULL, -- credit: the buyer owes less; debit: more
+  corrects VARCHAR NOT NULL, -- number of the invoice
+  site VARCHAR NOT NULL, -- the site
+  contract VARCHAR NOT NULL, -- the contract
+  customer VARCHAR NOT NULL, -- the buyer
+  customer_name VARCHAR, -- as the documents name it
+  period VARCHAR NOT NULL, -- the month of the service: 2026-10
+  zone VARCHAR NOT NULL, -- IANA name of the contract's zone, whose days the next four columns are
+  first_day DATE NOT NULL, -- of the period
+  last_day DATE NOT NULL, -- of the period
+  issued_day DATE NOT NULL, -- as the documents have it
+  due_day DATE NOT NULL, -- as the documents have it
+  issued_utc TIMESTAMP NOT NULL, -- when it was issued
+  currency VARCHAR NOT NULL, -- of all amounts
+  subtotal DECIMAL(22,3) NOT NULL, -- sum of the lines
+  tax_amount DECIMAL(22,3) NOT NULL, -- on them
+  total DECIMAL(22,3) NOT NULL, -- subtotal and tax
+  causes VARCHAR[] -- what is known now that was not known before
+);
+
+-- Lines of credit and debit notes.
+CREATE TABLE credit_note_lines (
+  position BIGINT NOT NULL, -- of the issue
+  number VARCHAR NOT NULL, -- of the note
+  line BIGINT NOT NULL, -- from 1
+  charge VARCHAR NOT NULL, -- the charge of the contract
+  kind VARCHAR NOT NULL, -- of the charge
+  description VARCHAR, -- as the documents have it
+  start_utc TIMESTAMP NOT NULL, -- of service
+  end_utc TIMESTAMP NOT NULL, -- of service
+  quantity DECIMAL(28,10) NOT NULL, -- in unit
+  unit VARCHAR NOT NULL, -- of the quantity
+  unit_price DECIMAL(28,10), -- NULL where every interval has its own
+  currency VARCHAR NOT NULL, -- of unit price and amount
+  amount DECIMAL(22,3) NOT NULL -- rounded once
+);
+
+-- Money that arrived: for invoices, and for use to come.
+CREATE TABLE payments (
+  position BIGINT NOT NULL, -- of the event
+  kind VARCHAR NOT NULL, -- payment or prepayment
+  contract VARCHAR NOT NULL, -- the contract
+  number VARCHAR, -- of the invoice; NULL for a prepayment
+  currency VARCHAR NOT NULL, -- of the amount
+  amount DECIMAL(22,3) NOT NULL, -- what arrived
+  value_utc TIMESTAMP NOT NULL, -- value date
+  value_day DATE NOT NULL, -- the same as a UTC day
+  reference VARCHAR, -- of the bank
+  source VARCHAR, -- what brought it
+  recorded_utc TIMESTAMP NOT NULL, -- when the log recorded it
+  evidence VARCHAR -- SHA-256 digest of the file that it was read from
+);
+
+-- Issued invoices that count for nothing. They keep their numbers.
+CREATE TABLE voided_invoices (
+  position BIGINT NOT NULL, -- of the event
+  number VARCHAR NOT NULL, -- of the invoice
+  contract VARCHAR NOT NULL, -- the contract
+  period VARCHAR NOT NULL, -- the month
+  voided_utc TIMESTAMP NOT NULL, -- when it was voided
+  reason VARCHAR -- why
+);
+
+-- What the utility charges for the site's energy.
+CREATE TABLE utility_bills (
+  position BIGINT NOT NULL, -- of the event
+  site VARCHAR NOT NULL, -- the site
+  start_utc TIMESTAMP NOT NULL, -- of the interval that is billed
+  end_utc TIMESTAMP NOT NULL, -- of the interval that is billed
+  currency VARCHAR NOT NULL, -- of the amount
+  amount DECIMAL(22,3) NOT NULL, -- of the bill
+  billed_utc TIMESTAMP NOT NULL, -- date of the bill
+  reference VARCHAR, -- of the bill
+  source VARCHAR, -- what brought it
+  recorded_utc TIMESTAMP NOT NULL, -- when the log recorded it
+  evidence VARCHAR -- SHA-256 digest of the file that it was read from
+);
+
+-- What customers owe: issued invoices with their notes and payments. An
+-- invoice that is voided owes nothing.
+CREATE TABLE receivables_ageing (
   position BIGINT NOT NULL, -- of the issue
   number VARCHAR NOT NULL, -- of the invoice
   site VARCHAR NOT NULL, -- the site
@@ -562,10 +646,13 @@ CREATE TABLE receivables (
   due_day DATE NOT NULL, -- in the contract's zone
   currency VARCHAR NOT NULL, -- of all amounts
   total DECIMAL(22,3) NOT NULL, -- of the invoice
-  open_amount DECIMAL(22,3) NOT NULL, -- of it
+  notes DECIMAL(22,3) NOT NULL, -- of its credit and debit notes
+  paid DECIMAL(22,3) NOT NULL, -- that arrived for it
+  voided BOOLEAN NOT NULL, -- the invoice counts for nothing
+  open_amount DECIMAL(22,3) NOT NULL, -- total and notes less what was paid; negative: paid beyond what was due
   known_day DATE NOT NULL, -- UTC, of the last event that this file knows
   days_overdue BIGINT NOT NULL, -- on that day; negative: not due yet
-  bucket VARCHAR NOT NULL -- not due, 1-30, 31-60, 61-90 or over 90 days
+  bucket VARCHAR NOT NULL -- settled, not due, 1-30, 31-60, 61-90 or over 90 days
 );
 
 -- Issued invoices as cost and usage of their customers, under the column names

@@ -1,0 +1,69 @@
+package warehouse_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"wattbook/domain"
+	"wattbook/domain/eventlog"
+	"wattbook/domain/wire"
+)
+
+// issue records an event beside the script.
+func (s *site) issue(e domain.Event, about string) {
+	s.Helper()
+	draft, err := wire.Draft(domain.EventIDOf("test", about), e, nil)
+	if err != nil {
+		s.Fatal(err)
+	}
+	if _, err := s.player.Log.Append(s.Context(), eventlog.Write{Stream: "invoice-CB.2026", Expect: eventlog.Any, Events: []eventlog.Draft{draft}}); err != nil {
+		s.Fatal(err)
+	}
+}
+
+// invoiced returns an invoice of an amount in cents, and of 10 % tax on it.
+func invoiced(number string, cents int64) domain.Invoice {
+	period := domain.Period{Year: 2026, Month: time.October}
+	zone, err := time.LoadLocation("America/Chicago")
+	if err != nil {
+		panic(err)
+	}
+	iv := period.In(zone)
+	usd := func(n int64) domain.Money { return domain.Money{Minor: n, Currency: "USD"} }
+	return domain.Invoice{
+		Number: number, Site: "cedar", Contract: "aurora", Version: 1, Buyer: domain.Party{ID: "aurora", Name: "Aurora Labs"}, Period: period, Interval: iv,
+		Zone: "America/Chicago", AsOf: 3, Issued: iv.End.Add(26 * domain.Hour), Due: iv.End.Add(26*domain.Hour + 30*domain.Day),
+		Lines: []domain.InvoiceLine{{
+			Line: 1, Charge: "reserved", Kind: domain.ChargeReservedGPUs, Interval: iv, Quantity: domain.MustDecimal("1"), Unit: "GPU-month", Amount: usd(cents),
+		}},
+		Subtotal: usd(cents), Tax: domain.Tax{Name: "tax", Rate: domain.MustDecimal("0.1")}, TaxDue: usd(cents / 10), Total: usd(cents + cents/10),
+	}
+}
+
+func TestWhatIsOwedIsInvoicesAndNotesLessPayments(t *testing.T) {
+	s := newSite(t, nil)
+	s.readDay("2026-10-14")
+	for i := range 4 {
+		inv := invoiced(fmt.Sprintf("CB-2026-00000%d", i+1), 100_000)
+		s.issue(domain.InvoiceIssued{Invoice: inv}, inv.Number)
+	}
+	s.issue(domain.NoteIssued{Note: domain.Note{Invoice: invoiced("CB-2026-000005", -20_000), Kind: domain.CreditNote, Corrects: "CB-2026-000002", Causes: []string{"a late reading"}}}, "note")
+	s.issue(domain.InvoiceVoided{Invoice: "CB-2026-000004", Contract: "aurora", Period: domain.Period{Year: 2026, Month: time.October}, At: domain.Unix(1_793_600_000), Reason: "sent in error"}, "void")
+	s.play("now 2026-12-20T00:00\npay aurora CB-2026-000001 600 2026-12-05\npay aurora CB-2026-000003 1100 2026-12-06\nprepay aurora 1000 2026-12-07\nbill 2026-10@America/Chicago 244000.10")
+	s.publish()
+	for _, c := range []struct{ ask, want string }{
+		{"SELECT string_agg(number || ' ' || open_amount || ' ' || bucket, ', ' ORDER BY number) FROM receivables_ageing", "CB-2026-000001 500.000 1-30 days, CB-2026-000002 880.000 1-30 days, CB-2026-000003 0.000 settled, CB-2026-000004 0.000 settled"},
+		{"SELECT issued_day, due_day, days_overdue, notes, paid, voided FROM receivables_ageing WHERE number = 'CB-2026-000002'", "2026-11-02|2026-12-02|18|-220.000|0.000|false"},
+		{"SELECT number, kind, corrects, total, causes FROM credit_notes", "CB-2026-000005|credit|CB-2026-000002|-220.000|[a late reading]"},
+		{"SELECT number, quantity, amount FROM credit_note_lines", "CB-2026-000005|1.0000000000|-200.000"},
+		{"SELECT kind, number, amount FROM payments ORDER BY position DESC LIMIT 1", "prepayment|<nil>|1000.000"},
+		{"SELECT number, reason FROM voided_invoices", "CB-2026-000004|sent in error"},
+		{"SELECT amount, start_utc FROM utility_bills", "244000.100|2026-10-01 05:00:00"},
+		{"SELECT bool_and(total = cost) FROM invoices i JOIN (SELECT InvoiceId, sum(BilledCost) AS cost FROM focus_cost_and_usage GROUP BY 1) f ON f.InvoiceId = i.number", "true"},
+	} {
+		if got := ask(t, s.dir, c.ask); len(got) == 0 || got[0] != c.want {
+			t.Errorf("%s\n got %q\nwant %q", c.ask, got, c.want)
+		}
+	}
+}
