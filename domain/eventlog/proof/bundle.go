@@ -150,6 +150,18 @@ func ReadBundle(r io.Reader, log note.Verifier, witnesses ...note.Verifier) (Bun
 	return b, nil
 }
 
+// splitLines is bufio.ScanLines, but that every byte counts: a carriage return
+// is part of its line.
+func splitLines(data []byte, atEOF bool) (advance int, line []byte, err error) {
+	if i := bytes.IndexByte(data, '\n'); i >= 0 {
+		return i + 1, data[:i], nil
+	}
+	if atEOF && len(data) > 0 {
+		return len(data), data, nil
+	}
+	return 0, nil, nil
+}
+
 // parsedBundle is a bundle that nobody believes yet.
 type parsedBundle struct {
 	about      string
@@ -161,6 +173,7 @@ type parsedBundle struct {
 func parseBundle(r io.Reader) (*parsedBundle, error) {
 	p := &parsedBundle{hashes: map[int64]Hash{}}
 	lines := bufio.NewScanner(r)
+	lines.Split(splitLines)
 	lines.Buffer(make([]byte, 0, 64<<10), bundleLine)
 	var parser eventlog.Parser
 	n, ended := 0, false
