@@ -113,6 +113,9 @@ func about(event domain.Event) []domain.Interval {
 func (e *engine) restated(site domain.SiteID, period domain.Period) []restatedInvoice {
 	var all []restatedInvoice
 	for _, i := range e.facts.Invoices() {
+		if e.facts.Voided(i.Invoice.Number) {
+			continue
+		}
 		inv := i.Invoice
 		if inv.Site != site || inv.Period != period {
 			continue
@@ -155,7 +158,7 @@ func (r importReport) print(out io.Writer, got ingest.Report) {
 			}
 		}
 		if owed {
-			fmt.Fprintf(out, "No credit or debit note is made of that yet; settle it by hand.\n")
+			fmt.Fprintf(out, "The next wattbook invoice run makes the credit or debit notes of that.\n")
 		}
 	}
 }

@@ -37,11 +37,19 @@ func newProgress(out io.Writer, what string) *progress {
 // show tells how much is done, with a note.
 func (p *progress) show(done, total int64, note string) {
 	now := time.Now()
-	if now.Sub(p.shown) < p.every && done < total {
+	if now.Sub(p.shown) < p.every && (done < total || total == 0) {
 		return
 	}
 	first := p.shown.IsZero()
 	p.shown = now
+	if total == 0 { // how much there is, is not known yet
+		if p.terminal {
+			fmt.Fprintf(p.out, "\r\x1b[K%s %s", p.what, note)
+		} else if !first {
+			fmt.Fprintf(p.out, "%s: %s\n", p.what, note)
+		}
+		return
+	}
 	percent := done * 100 / max(1, total)
 	if p.terminal {
 		const width = 30
@@ -95,7 +103,11 @@ func (p *program) counting(what string, total int64, records iter.Seq2[eventlog.
 		done := int64(0)
 		for r, err := range records {
 			done++
-			bar.show(done, total, fmt.Sprintf("%s of %s events", thousands(done), thousands(total)))
+			note := thousands(done) + " events"
+			if total > 0 {
+				note = fmt.Sprintf("%s of %s events", thousands(done), thousands(total))
+			}
+			bar.show(done, total, note)
 			if !yield(r, err) {
 				return
 			}

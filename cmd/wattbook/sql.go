@@ -225,7 +225,7 @@ func (p *program) sqlList() error {
 func (p *program) sqlRun(ctx context.Context, r sqlRequest, statement string) (err error) {
 	c, err := warehouse.OpenClient(ctx, r.dir, r.limits)
 	if errors.Is(err, warehouse.ErrNothingPublished) {
-		return fmt.Errorf("%w; play a month with wattbook demo, or start wattbook serve, or name another folder with --data", err)
+		return fmt.Errorf("%w; make the warehouse of this book with wattbook warehouse rebuild, or name another folder with --data", err)
 	}
 	if err != nil {
 		return err

@@ -226,6 +226,9 @@ func (p *program) printMoney(rows []moneyRow, findings []string) {
 	for _, f := range findings {
 		fmt.Fprintf(p.stdout, "! %s\n", f)
 	}
+	if slices.ContainsFunc(rows, func(r moneyRow) bool { return r.SQL == nil }) {
+		fmt.Fprintln(p.stdout, "The warehouse was not asked where there is a dash: it does not show the invoice; run wattbook warehouse publish.")
+	}
 	if len(findings) == 0 {
 		fmt.Fprintf(p.stdout, "%d invoices come to the same by every way, and the books agree.\n", len(rows))
 	}

@@ -99,7 +99,7 @@ func parseHashes(lines []string) ([]Hash, error) {
 	var all []Hash
 	for _, l := range lines {
 		raw, err := strict.DecodeString(l)
-		if err != nil || len(raw) != tlog.HashSize {
+		if err != nil || len(raw) != tlog.HashSize || strict.EncodeToString(raw) != l { // it skips carriage returns
 			return nil, fmt.Errorf("%.60q is not the base64 of a SHA-256 hash", l)
 		}
 		all = append(all, Hash(raw))
