@@ -76,13 +76,7 @@ func NewFoundry(c FoundryConfig) (*Foundry, error) {
 }
 
 func (c FoundryConfig) validate() error {
-	if err := domain.CheckID("name", c.Name); err != nil {
-		return err
-	}
-	if err := checkAccount(c.Pool, c.Account); err != nil {
-		return err
-	}
-	if err := checkURL(c.URL, c.Key); err != nil {
+	if err := checkFeed(c.Name, c.Pool, c.Account, c.URL, c.Key); err != nil {
 		return err
 	}
 	switch {

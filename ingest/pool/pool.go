@@ -50,6 +50,17 @@ func whole(v domain.Decimal) (domain.Int128, error) {
 	return domain.IntFromBig(n)
 }
 
+// checkFeed reports why an account cannot be asked for at an address, or nil.
+func checkFeed(name domain.SourceID, pool domain.PoolID, account, address string, key Key) error {
+	if err := domain.CheckID("name", name); err != nil {
+		return err
+	}
+	if err := checkAccount(pool, account); err != nil {
+		return err
+	}
+	return checkURL(address, key)
+}
+
 // checkAccount reports why a pool account cannot be booked, or nil.
 func checkAccount(pool domain.PoolID, account string) error {
 	if err := domain.CheckID("pool", pool); err != nil {

@@ -117,13 +117,7 @@ func NewStatements(c StatementsConfig) (*Statements, error) {
 }
 
 func (c StatementsConfig) validate(d dialect) error {
-	if err := domain.CheckID("name", c.Name); err != nil {
-		return err
-	}
-	if err := checkAccount(c.Pool, c.Account); err != nil {
-		return err
-	}
-	if err := checkURL(c.URL, c.Key); err != nil {
+	if err := checkFeed(c.Name, c.Pool, c.Account, c.URL, c.Key); err != nil {
 		return err
 	}
 	switch {
