@@ -5,46 +5,12 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-
-	"wattbook/domain"
-	"wattbook/domain/eventlog"
-	"wattbook/ingest/pebblelog"
-	"wattbook/projections/logscript"
 )
-
-// playedBook returns a data folder with a book in which a script is played.
-func playedBook(t *testing.T, script string) string {
-	t.Helper()
-	p := logscript.New()
-	if err := p.Play(script); err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	var at domain.Instant
-	log, err := pebblelog.Open(pebblelog.Config{Dir: folder(dir).log(), Now: func() domain.Instant { return at }, Logger: (&program{stderr: os.Stderr}).logger(settings{LogLevel: 8})})
-	if err != nil {
-		t.Fatal(err)
-	}
-	for r, err := range p.Log.ReadAll(t.Context(), 0) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		at = r.RecordedAt
-		draft := eventlog.Draft{ID: r.ID, Type: r.Type, Payload: r.Payload, Metadata: r.Metadata}
-		if _, err := log.Append(t.Context(), eventlog.Write{Stream: r.Stream, Expect: eventlog.Any, Events: []eventlog.Draft{draft}}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := log.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return dir
-}
 
 // TestADisputeFromReconcilingToItsProof goes the way of a day of which a tenth
 // is not credited.
 func TestADisputeFromReconcilingToItsProof(t *testing.T) {
-	dir := playedBook(t, `
+	dir := scriptedBook(t, `
 site s step=1h pool=foundry/acct fee=0.02
 miner m1
 difficulty 969696 2026-10-10 1d00ffff
@@ -106,7 +72,7 @@ payout foundry/acct 2026-10-15T06:00 6636168`)
 // TestADayFromFiles reconciles a day of which the pool's statement and the fees
 // of the blocks are brought by files.
 func TestADayFromFiles(t *testing.T) {
-	dir := playedBook(t, `
+	dir := scriptedBook(t, `
 site s step=1h pool=foundry/acct fee=0.02
 miner m1
 difficulty 969696 2026-10-10 1d00ffff
