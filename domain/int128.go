@@ -63,7 +63,15 @@ func (a Int128) Cmp(b Int128) int {
 }
 
 // Sign returns −1, 0 or +1 as a is negative, zero or positive.
-func (a Int128) Sign() int { return a.Cmp(Int128{}) }
+func (a Int128) Sign() int {
+	switch {
+	case a.Hi < 0:
+		return -1
+	case a == Int128{}:
+		return 0
+	}
+	return 1
+}
 
 // Int64 returns a and whether it fits into an int64.
 func (a Int128) Int64() (v int64, ok bool) {

@@ -90,16 +90,25 @@ type Reading struct {
 }
 
 // Validate reports the first field that no fold may be asked to trust.
-func (r Reading) Validate() error {
+func (r *Reading) Validate() error {
+	if err := CheckID("device", r.Device); err != nil {
+		return err
+	}
 	switch {
-	case CheckID("device", r.Device) != nil:
-		return CheckID("device", r.Device)
 	case r.Channel.String() == "":
 		return fmt.Errorf("reading of %s: unknown channel %d", r.Device, r.Channel)
-	case r.Mark.String() == "":
-		return fmt.Errorf("reading of %s: unknown mark %d", r.Device, r.Mark)
 	case r.Provenance.String() == "":
 		return fmt.Errorf("reading of %s: unknown provenance %d", r.Device, r.Provenance)
+	}
+	return r.ValidateCount()
+}
+
+// ValidateCount is [Reading.Validate] without what all readings of a register
+// have in common: its device, channel and provenance.
+func (r *Reading) ValidateCount() error {
+	switch {
+	case r.Mark.String() == "":
+		return fmt.Errorf("reading of %s: unknown mark %d", r.Device, r.Mark)
 	case r.Interval.End < r.Interval.Start, r.Mark.Books() && r.Interval.End == r.Interval.Start:
 		return fmt.Errorf("reading of %s: interval %s is empty", r.Device, r.Interval)
 	case r.Value.Sign() < 0 || r.Value.Cmp(ReadingLimit) > 0:

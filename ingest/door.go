@@ -91,11 +91,12 @@ func OpenDoor(ctx context.Context, log eventlog.Log, evidence Evidence, logger *
 
 // catchUp folds what the log holds beyond the door's memory.
 func (d *Door) catchUp(ctx context.Context) error {
+	var opener wire.Opener
 	for r, err := range d.log.ReadAll(ctx, d.position) {
 		if err != nil {
 			return fmt.Errorf("recover the state of ingestion: %w", err)
 		}
-		rec, err := wire.Open(r)
+		rec, err := opener.Open(r)
 		if err != nil {
 			return fmt.Errorf("recover the state of ingestion: %w", err)
 		}

@@ -26,6 +26,7 @@ type Projection interface {
 // Fold applies the events in [from, to) of the log, and returns the position
 // of the next event. It reads to the head if the head is before to.
 func Fold(ctx context.Context, log eventlog.Log, from, to domain.Position, ps ...Projection) (domain.Position, error) {
+	var opener wire.Opener
 	for r, err := range log.ReadAll(ctx, from) {
 		if err != nil {
 			return from, fmt.Errorf("fold the log: %w", err)
@@ -33,7 +34,7 @@ func Fold(ctx context.Context, log eventlog.Log, from, to domain.Position, ps ..
 		if r.Position >= to {
 			return from, nil
 		}
-		rec, err := wire.Open(r)
+		rec, err := opener.Open(r)
 		if err != nil {
 			return from, fmt.Errorf("fold the log: %w", err)
 		}

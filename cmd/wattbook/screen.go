@@ -215,11 +215,11 @@ func summarize(all []facts.Finding) []findingReport {
 		k := key{f.Kind, f.Device, f.Source}
 		if r := runs[k]; r != nil {
 			r.last = f
-			r.n++
+			r.n += max(f.Readings, 1)
 			continue
 		}
 		order = append(order, k)
-		runs[k] = &run{first: f, last: f, n: 1}
+		runs[k] = &run{first: f, last: f, n: max(f.Readings, 1)}
 	}
 	var out []findingReport
 	for _, k := range order {

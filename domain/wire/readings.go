@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -34,19 +35,19 @@ import (
 // varint of up to 128 bits.
 
 func encodeReadings(e domain.ReadingsRecorded) ([]byte, error) {
-	type series struct {
+	type key struct {
 		device     domain.DeviceID
 		channel    domain.Channel
 		provenance domain.Provenance
 	}
-	index := make(map[series]int64, len(e.Readings))
-	var order []series
+	index := make(map[key]int64, len(e.Readings))
+	var order []key
 	column := make([]int64, len(e.Readings))
 	for i, r := range e.Readings {
 		if err := r.Validate(); err != nil {
 			return nil, fmt.Errorf("encode %s: row %d: %w", ReadingsRecorded, i, err)
 		}
-		s := series{r.Device, r.Channel, r.Provenance}
+		s := key{r.Device, r.Channel, r.Provenance}
 		n, ok := index[s]
 		if !ok {
 			n = int64(len(order))
@@ -100,14 +101,15 @@ func encodeReadings(e domain.ReadingsRecorded) ([]byte, error) {
 	}
 	last := make([]domain.Int128, len(order))
 	for _, r := range e.Readings {
-		n := index[series{r.Device, r.Channel, r.Provenance}]
+		n := index[key{r.Device, r.Channel, r.Provenance}]
 		b = appendWide(b, r.Register.Sub(last[n]))
 		last[n] = r.Register
 	}
 	return b, nil
 }
 
-func decodeReadings(payload []byte) (domain.Event, error) {
+// readings reads a batch.
+func (o *Opener) readings(payload []byte) (domain.Event, error) {
 	d := reader{b: payload}
 	var e domain.ReadingsRecorded
 	e.Site = domain.SiteID(d.string())
@@ -122,57 +124,53 @@ func decodeReadings(payload []byte) (domain.Event, error) {
 	default:
 		d.fail("evidence flag is neither 0 nor 1")
 	}
-	rows, count := d.count(), d.count()
-	type series struct {
-		device     domain.DeviceID
-		channel    domain.Channel
-		provenance domain.Provenance
-		register   domain.Int128
-	}
-	all := make([]series, count)
-	before := domain.DeviceID("")
-	for i := range all {
-		shared, rest := d.uvarint(), d.string()
-		if shared > uint64(len(before)) {
-			d.fail("device name shares more bytes than there are")
-			break
-		}
-		all[i].device = before[:shared] + domain.DeviceID(rest)
-		all[i].channel = domain.Channel(d.byte())
-		all[i].provenance = domain.Provenance(d.byte())
-		before = all[i].device
-	}
+	rows := d.count()
+	all := o.series(&d, e.Origin.Source)
 	e.Readings = make([]domain.Reading, rows)
-	in := make([]*series, rows)
-	d.column(rows, func(i int, v int64) {
-		if v < 0 || v >= int64(len(all)) {
-			d.fail("series index is out of range")
-			return
+	in := resized(&o.in, rows) // the series that each row is in
+	d.column(rows, func(i, end int, v, step int64) {
+		for ; i < end; i, v = i+1, v+step {
+			if v < 0 || v >= int64(len(all)) {
+				d.fail("series index is out of range")
+				return
+			}
+			in[i] = int32(v)
+			r, s := &e.Readings[i], &all[v]
+			r.Device, r.Channel, r.Provenance = s.device, s.channel, s.provenance
 		}
-		in[i] = &all[v]
 	})
-	d.column(rows, func(i int, v int64) { e.Readings[i].Interval.End = e.At - domain.Instant(v) })
-	d.column(rows, func(i int, v int64) {
-		e.Readings[i].Interval.Start = e.Readings[i].Interval.End - domain.Instant(v)
-	})
-	d.column(rows, func(i int, v int64) {
-		if v < 0 || v > 255 {
-			d.fail("mark is out of range")
-			return
+	d.column(rows, func(i, end int, v, step int64) {
+		for ; i < end; i, v = i+1, v+step {
+			e.Readings[i].Interval.End = e.At - domain.Instant(v)
 		}
-		e.Readings[i].Mark = domain.Mark(v)
+	})
+	d.column(rows, func(i, end int, v, step int64) {
+		for ; i < end; i, v = i+1, v+step {
+			e.Readings[i].Interval.Start = e.Readings[i].Interval.End - domain.Instant(v)
+		}
+	})
+	d.column(rows, func(i, end int, v, step int64) {
+		for ; i < end; i, v = i+1, v+step {
+			if v < 0 || v > 255 {
+				d.fail("mark is out of range")
+				return
+			}
+			e.Readings[i].Mark = domain.Mark(v)
+		}
 	})
 	for i := range e.Readings {
 		e.Readings[i].Value = d.wide()
 	}
+	registers := resized(&o.registers, len(all)) // as they stood in the row before
+	clear(registers)
 	for i := range e.Readings {
 		v := d.wide()
 		if d.err != nil {
 			break
 		}
-		in[i].register = in[i].register.Add(v)
-		r := &e.Readings[i]
-		r.Device, r.Channel, r.Provenance, r.Register = in[i].device, in[i].channel, in[i].provenance, in[i].register
+		last := &registers[in[i]]
+		*last = last.Add(v)
+		e.Readings[i].Register = *last
 	}
 	if d.err == nil && len(d.b) > 0 {
 		d.fail("more bytes after the last reading")
@@ -180,12 +178,89 @@ func decodeReadings(payload []byte) (domain.Event, error) {
 	if d.err != nil {
 		return nil, fmt.Errorf("decode %s: %w", ReadingsRecorded, d.err)
 	}
-	for i, r := range e.Readings {
-		if err := r.Validate(); err != nil {
+	for i := range e.Readings {
+		r, s := &e.Readings[i], &all[in[i]]
+		check := r.ValidateCount
+		if !s.valid { // what its readings have in common is checked once
+			check, s.valid = r.Validate, true
+		}
+		if err := check(); err != nil {
 			return nil, fmt.Errorf("decode %s: row %d: %w", ReadingsRecorded, i, err)
 		}
 	}
 	return e, nil
+}
+
+// series is what the readings of one register have in common.
+type series struct {
+	device     domain.DeviceID
+	channel    domain.Channel
+	provenance domain.Provenance
+	valid      bool
+	start, end int // of the name in the names
+}
+
+// batch is the series of a batch, as bytes and as what the bytes say.
+type batch struct {
+	raw []byte
+	all []series
+}
+
+// series reads the series of a source's batch. A source asks the same devices
+// poll after poll: where the bytes are those of its batch before, so is what
+// they say.
+func (o *Opener) series(d *reader, source domain.SourceID) []series {
+	if last := o.last[source]; last.raw != nil && bytes.HasPrefix(d.b, last.raw) {
+		d.take(len(last.raw))
+		return last.all
+	}
+	raw := d.b
+	all := d.series()
+	if d.err == nil {
+		if o.last == nil {
+			o.last = map[domain.SourceID]batch{}
+		}
+		o.last[source] = batch{bytes.Clone(raw[:len(raw)-len(d.b)]), all}
+	}
+	return all
+}
+
+// resized returns a buffer of n, whatever is in it.
+func resized[E any](buffer *[]E, n int) []E {
+	if cap(*buffer) < n {
+		*buffer = make([]E, n)
+	}
+	return (*buffer)[:n]
+}
+
+// series reads the series of a batch. All names are one string, which is one
+// allocation: who keeps a name for longer than the batch copies it.
+func (d *reader) series() []series {
+	all := make([]series, d.count())
+	names := make([]byte, 0, 8*len(all))
+	start := 0
+	for i := range all {
+		before := names[start:]
+		shared, n := d.uvarint(), d.uvarint()
+		rest := d.take(int(min(n, domain.IDLimit+1)))
+		switch {
+		case shared > uint64(len(before)):
+			d.fail("device name shares more bytes than there are")
+		case shared+n > domain.IDLimit:
+			d.fail(fmt.Sprintf("device name is longer than %d characters", domain.IDLimit))
+		}
+		if d.err != nil {
+			return nil
+		}
+		start = len(names)
+		names = append(append(names, before[:shared]...), rest...)
+		all[i] = series{start: start, end: len(names), channel: domain.Channel(d.byte()), provenance: domain.Provenance(d.byte())}
+	}
+	text := domain.DeviceID(names)
+	for i := range all {
+		all[i].device = text[all[i].start:all[i].end]
+	}
+	return all
 }
 
 func appendString(b []byte, s string) []byte {
@@ -296,7 +371,9 @@ func (d *reader) string() string {
 	return string(d.take(int(n)))
 }
 
-func (d *reader) column(rows int, set func(i int, v int64)) {
+// column reads a column and sets it run by run: the rows from i to end hold v,
+// v + step, v + 2 × step and so on.
+func (d *reader) column(rows int, set func(i, end int, v, step int64)) {
 	last := int64(0)
 	for i := 0; i < rows && d.err == nil; {
 		run, diff := d.uvarint(), d.varint()
@@ -304,15 +381,19 @@ func (d *reader) column(rows int, set func(i int, v int64)) {
 			d.fail("a run is empty or longer than its column")
 			return
 		}
-		for range run {
-			last += diff
-			set(i, last)
-			i++
-		}
+		end := i + int(run)
+		set(i, end, last+diff, diff)
+		last += diff * int64(run)
+		i = end
 	}
 }
 
 func (d *reader) wide() domain.Int128 {
+	if v, n := binary.Uvarint(d.b); n > 0 { // of 64 bits, as most are
+		d.b = d.b[n:]
+		sign := -(v & 1)
+		return domain.Int128{Hi: int64(sign), Lo: v>>1 ^ sign}
+	}
 	var hi, lo uint64
 	for shift := uint(0); ; shift += 7 {
 		c := d.byte()

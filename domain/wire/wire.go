@@ -129,7 +129,7 @@ func Encode(e domain.Event) (name string, payload []byte, err error) {
 func Decode(name string, payload []byte) (domain.Event, error) {
 	switch name {
 	case ReadingsRecorded:
-		return decodeReadings(payload)
+		return new(Opener).readings(payload)
 	case SiteRegistered:
 		return decodeJSON[domain.SiteRegistered](name, payload)
 	case DeviceRegistered:
@@ -196,8 +196,27 @@ func Draft(id domain.EventID, e domain.Event, metadata eventlog.Metadata) (event
 
 // Open decodes a record of the log. Bytes that do not decode are a
 // *eventlog.CorruptError; an unknown type is [ErrUnknownType].
-func Open(r eventlog.Record) (domain.Recorded, error) {
-	e, err := Decode(r.Type, r.Payload)
+func Open(r eventlog.Record) (domain.Recorded, error) { return new(Opener).Open(r) }
+
+// Opener opens the records of a log one after the other. It remembers what the
+// batches of a source have in common, so that who reads a whole log reads the
+// names of its devices once. The zero value remembers nothing yet. An Opener is
+// not safe for concurrent use.
+type Opener struct {
+	last      map[domain.SourceID]batch
+	in        []int32
+	registers []domain.Int128
+}
+
+// Open is [Open], with what is remembered of the records before.
+func (o *Opener) Open(r eventlog.Record) (domain.Recorded, error) {
+	var e domain.Event
+	var err error
+	if r.Type == ReadingsRecorded {
+		e, err = o.readings(r.Payload)
+	} else {
+		e, err = Decode(r.Type, r.Payload)
+	}
 	if errors.Is(err, ErrUnknownType) {
 		return domain.Recorded{}, fmt.Errorf("event at position %d: %w", r.Position, err)
 	}

@@ -141,6 +141,38 @@ func TestRegularReadingsAreSmall(t *testing.T) {
 	}
 }
 
+// TestAnOpenerReadsWhatDecodeReads opens batches one after the other whose
+// devices are sometimes those of the batch before.
+func TestAnOpenerReadsWhatDecodeReads(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var opener wire.Opener
+		for n := range rapid.IntRange(2, 8).Draw(t, "batches") {
+			e := poll()
+			e.Origin.Source = domain.SourceID(rapid.SampledFrom([]string{"meters", "miners"}).Draw(t, "source"))
+			e.Readings = e.Readings[:rapid.IntRange(0, min(5, len(e.Readings))).Draw(t, "rows")]
+			for i := range e.Readings {
+				e.Readings[i].Device = domain.DeviceID(fmt.Sprint("m", rapid.IntRange(0, 3).Draw(t, "device")))
+				e.Readings[i].Register = domain.Int(rapid.Int64Range(0, 1<<40).Draw(t, "register"))
+			}
+			name, payload, err := wire.Encode(e)
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := wire.Decode(name, payload)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, err := opener.Open(eventlog.Record{Position: domain.Position(n), Type: name, Payload: payload})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(want, got.Event); diff != "" {
+				t.Fatalf("batch %d (-decoded +opened):\n%s", n, diff)
+			}
+		}
+	})
+}
+
 func FuzzDecode(f *testing.F) {
 	for _, e := range samples() {
 		name, payload, err := wire.Encode(e)

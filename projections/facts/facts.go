@@ -44,6 +44,7 @@ type Facts struct {
 	invoices   []domain.InvoiceIssued
 	reconciled map[day]domain.PayoutReconciled
 	findings   []Finding
+	late       map[quantity]int // in the batch that is being folded: where the finding of a register's late readings is
 	billing    billing
 	zones      sync.Map // *time.Location by name
 }
@@ -80,6 +81,7 @@ func New() *Facts {
 		statements: map[day]Stated{},
 		decisions:  map[domain.SiteID][]domain.AllocationDecided{},
 		reconciled: map[day]domain.PayoutReconciled{},
+		late:       map[quantity]int{},
 	}
 }
 
@@ -137,12 +139,14 @@ func (f *Facts) readings(e domain.ReadingsRecorded, rec domain.Recorded) error {
 	if !ok {
 		return fmt.Errorf("readings of site %s, which is not registered", e.Site)
 	}
-	for row, r := range e.Readings {
-		if err := t.apply(r, rec.Position); err != nil {
+	tracks := t.tracksOf(e.Origin.Source, len(e.Readings))
+	for row := range e.Readings {
+		if err := t.apply(&e.Readings[row], &tracks[row], rec.Position); err != nil {
 			return fmt.Errorf("row %d: %w", row, err)
 		}
-		f.note(e, rec, row)
+		f.note(t, &e, rec, row)
 	}
+	clear(f.late)
 	return nil
 }
 
@@ -468,6 +472,7 @@ type Finding struct {
 	Interval domain.Interval
 	Value    domain.Int128
 	Register domain.Int128
+	Readings int    // how many, if it is about readings: late ones that follow each other in a batch are one finding
 	Kind     string // a mark's name, "late", "restated", "rejected" or "conflict"
 	What     string // in words, where the kind does not say all
 }
@@ -481,11 +486,11 @@ const (
 )
 
 // note keeps what is out of the ordinary about a row of a batch.
-func (f *Facts) note(e domain.ReadingsRecorded, rec domain.Recorded, row int) {
-	r := e.Readings[row]
+func (f *Facts) note(t *Table, e *domain.ReadingsRecorded, rec domain.Recorded, row int) {
+	r := &e.Readings[row]
 	kind, what := r.Mark.String(), ""
 	switch {
-	case r.Mark.Books() && f.sites[e.Site].tooLong(r):
+	case r.Mark.Books() && t.tooLong(r):
 		what = fmt.Sprintf("counts for nothing: it covers more than %d intervals", maxSpread)
 	case r.Mark == domain.MarkFirst:
 		return
@@ -498,11 +503,29 @@ func (f *Facts) note(e domain.ReadingsRecorded, rec domain.Recorded, row int) {
 			return
 		}
 		kind = "late"
+		if f.lateToo(r) {
+			return
+		}
 	}
 	f.findings = append(f.findings, Finding{
 		Site: e.Site, At: e.At, Position: rec.Position, Row: row, Source: e.Origin.Source, Device: r.Device, Channel: r.Channel,
-		Interval: r.Interval, Value: r.Value, Register: r.Register, Kind: kind, What: what,
+		Interval: r.Interval, Value: r.Value, Register: r.Register, Readings: 1, Kind: kind, What: what,
 	})
+}
+
+// lateToo adds a late reading to the finding of one in the same batch that it
+// follows, if there is one: a history that is brought in one file is late as a
+// whole.
+func (f *Facts) lateToo(r *domain.Reading) bool {
+	q := quantity{r.Device, r.Channel}
+	if i, ok := f.late[q]; ok && f.findings[i].Interval.End == r.Interval.Start {
+		g := &f.findings[i]
+		g.Interval.End, g.Value, g.Register = r.Interval.End, g.Value.Add(r.Value), r.Register
+		g.Readings++
+		return true
+	}
+	f.late[q] = len(f.findings)
+	return false
 }
 
 // contradict keeps that an event says again, and otherwise, what is on record:

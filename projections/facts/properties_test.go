@@ -5,9 +5,12 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"wattbook/domain"
+	"wattbook/domain/eventlog"
+	"wattbook/domain/wire"
 	"wattbook/projections"
 	"wattbook/projections/balance"
 	"wattbook/projections/facts"
@@ -233,6 +236,38 @@ func TestEventsThatNoFoldCanUseAreErrors(t *testing.T) {
 	})
 }
 
+// TestLateReadingsOfABatchAreOneFinding brings an hour of two meters in one
+// event, days later.
+func TestLateReadingsOfABatchAreOneFinding(t *testing.T) {
+	e := domain.ReadingsRecorded{Site: "s", Origin: domain.Origin{Source: "file"}}
+	for i := range 12 {
+		start := hour.Start.Add(5 * domain.Minute * domain.Duration(i))
+		for _, device := range []domain.DeviceID{"m1", "m2"} {
+			if device == "m2" && i == 6 {
+				continue // which begins another finding
+			}
+			e.Readings = append(e.Readings, domain.Reading{
+				Device: device, Channel: domain.ChannelEnergyImport, Interval: domain.Interval{Start: start, End: start.Add(5 * domain.Minute)},
+				Value: domain.Int(10), Register: domain.Int(int64(10 * (i + 1))), Mark: domain.MarkNormal, Provenance: domain.ProvenanceSubMeter,
+			})
+		}
+	}
+	f := facts.New()
+	for i, e := range []domain.Event{domain.SiteRegistered{Site: "s", Step: 5 * domain.Minute}, e} {
+		if err := f.Apply(domain.Recorded{Position: domain.Position(i), RecordedAt: hour.End.Add(48 * domain.Hour), Event: e}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	for _, g := range f.Findings() {
+		got = append(got, fmt.Sprintf("row %d: %s %s, %d of %s, %s at %s", g.Row, g.Kind, g.Device, g.Readings, g.Interval.Length(), g.Value, g.Register))
+	}
+	want := []string{"row 0: late m1, 12 of 1h0m0s, 120 at 120", "row 1: late m2, 6 of 30m0s, 60 at 60", "row 14: late m2, 5 of 25m0s, 50 at 120"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 // TestAnotherStepIsAFinding registers a site again with another metering
 // interval: everything that was recorded stays readable.
 func TestAnotherStepIsAFinding(t *testing.T) {
@@ -275,32 +310,54 @@ func TestDevicesThatWereRegisteredBeforeTheirSiteHaveTheirPlace(t *testing.T) {
 
 // BenchmarkApply folds a day of a site with 60 devices and two registers each:
 // 34,560 readings.
-func BenchmarkApply(b *testing.B) {
-	var events []domain.Event
-	events = append(events, domain.SiteRegistered{Site: "s", Step: 5 * domain.Minute})
-	for i := range 60 {
-		events = append(events, domain.DeviceRegistered{Site: "s", Device: domain.DeviceID(fmt.Sprint("m", i)), Kind: domain.KindMiner, Under: "c1"})
-	}
-	for s := range 288 {
-		e := domain.ReadingsRecorded{Site: "s"}
-		start := hour.Start.Add(5 * domain.Minute * domain.Duration(s))
-		for i := range 60 {
-			r := domain.Reading{Device: domain.DeviceID(fmt.Sprint("m", i)), Channel: domain.ChannelShares, Interval: domain.Interval{Start: start, End: start.Add(5 * domain.Minute)}, Value: domain.Int(1), Mark: domain.MarkNormal}
-			e.Readings = append(e.Readings, r)
-			r.Channel = domain.ChannelHashes
-			e.Readings = append(e.Readings, r)
-		}
-		events = append(events, e)
-	}
-	for b.Loop() {
-		f := facts.New()
-		for i, e := range events {
-			if err := f.Apply(domain.Recorded{Position: domain.Position(i), RecordedAt: hour.Start, Event: e}); err != nil {
-				b.Fatal(err)
+// BenchmarkReplay opens and folds the batches of a site, one a poll. Work is
+// summed over the site and the meter above; energy is not.
+func BenchmarkReplay(b *testing.B) {
+	for _, channel := range []domain.Channel{domain.ChannelEnergyImport, domain.ChannelShares} {
+		b.Run("channel="+channel.String(), func(b *testing.B) {
+			const devices, polls = 1000, 1000
+			events := []domain.Event{domain.SiteRegistered{Site: "s", Name: "s", Zone: "UTC", Step: 5 * domain.Minute, Currency: "USD", Node: "n", RevenueMeter: "revenue"}}
+			for i := range devices {
+				events = append(events, domain.DeviceRegistered{Site: "s", Device: domain.DeviceID(fmt.Sprint("m", i)), Kind: domain.KindMiner, Under: "c1", Units: 1})
 			}
-		}
+			for s := range polls {
+				iv := domain.Interval{Start: hour.Start.Add(5 * domain.Minute * domain.Duration(s)), End: hour.Start.Add(5 * domain.Minute * domain.Duration(s+1))}
+				e := domain.ReadingsRecorded{Site: "s", At: iv.End, Origin: domain.Origin{Source: "miners", Observed: iv.End, Decoder: "d/1"}}
+				for i := range devices {
+					value := domain.Int(int64(280_000 + (7*s+i)%9_000))
+					e.Readings = append(e.Readings, domain.Reading{
+						Device: domain.DeviceID(fmt.Sprint("m", i)), Channel: channel, Interval: iv, Value: value, Register: value,
+						Mark: domain.MarkNormal, Provenance: domain.ProvenanceSubMeter,
+					})
+				}
+				events = append(events, e)
+			}
+			var log []eventlog.Record
+			for i, e := range events {
+				name, payload, err := wire.Encode(e)
+				if err != nil {
+					b.Fatal(err)
+				}
+				at := hour.Start.Add(5 * domain.Minute * domain.Duration(max(i-devices, 0)))
+				log = append(log, eventlog.Record{Position: domain.Position(i), Type: name, Payload: payload, RecordedAt: at})
+			}
+			b.ReportAllocs()
+			for b.Loop() {
+				f := facts.New()
+				var opener wire.Opener
+				for _, r := range log {
+					rec, err := opener.Open(r)
+					if err == nil {
+						err = f.Apply(rec)
+					}
+					if err != nil {
+						b.Fatal(err)
+					}
+				}
+			}
+			b.ReportMetric(float64(b.N)*devices*polls/b.Elapsed().Seconds(), "readings/s")
+		})
 	}
-	b.ReportAllocs()
 }
 
 var _ projections.Projection = (*facts.Facts)(nil)

@@ -34,6 +34,9 @@ type Table struct {
 	groups map[quantity]*column // sums over the devices below a meter; "" is the site
 	under  map[domain.DeviceID][]placement
 	end    Slot // after the last slot that anything is known of
+
+	tracks map[domain.SourceID][]track // by row of a source's last batches
+	slots  slots                       // of the reading before
 }
 
 type quantity struct {
@@ -57,7 +60,10 @@ type Cell struct {
 }
 
 func newTable(step domain.Duration) *Table {
-	return &Table{Step: step, cells: map[quantity]*column{}, groups: map[quantity]*column{}, under: map[domain.DeviceID][]placement{}}
+	return &Table{
+		Step: step, cells: map[quantity]*column{}, groups: map[quantity]*column{}, under: map[domain.DeviceID][]placement{},
+		tracks: map[domain.SourceID][]track{},
+	}
 }
 
 // place remembers the meter that a device hangs on. A device that moves
@@ -65,6 +71,7 @@ func newTable(step domain.Duration) *Table {
 func (t *Table) place(d domain.DeviceRegistered, p domain.Position) {
 	if all := t.under[d.Device]; len(all) == 0 || all[len(all)-1].meter != d.Under {
 		t.under[d.Device] = append(all, placement{p, d.Under})
+		clear(t.tracks)
 	}
 }
 
@@ -131,34 +138,76 @@ func (t *Table) first(device domain.DeviceID) (first Slot, ok bool) {
 	return first, ok
 }
 
-// apply books a reading. One of several slots is spread evenly, the parts
-// summing to the whole, and counts as estimated in each of them. One that is
-// too long to be spread counts for nothing.
-func (t *Table) apply(r domain.Reading, p domain.Position) error {
+// track is where a row of a source's batch goes. A source asks the same
+// devices poll after poll, so the same row goes there in its next batch.
+type track struct {
+	quantity
+	cells *column
+	above []*column // the sums that it counts in
+}
+
+// tracksOf returns the tracks of a source's batch with so many rows.
+func (t *Table) tracksOf(source domain.SourceID, rows int) []track {
+	all := t.tracks[source]
+	if len(all) < rows {
+		all = append(all, make([]track, rows-len(all))...)
+		t.tracks[source] = all
+	}
+	return all
+}
+
+// lead sets where a quantity goes that an event at the position counts.
+func (t *Table) lead(row *track, q quantity, p domain.Position, first Slot) {
+	*row = track{quantity: q, cells: columnOf(t.cells, q, first)}
+	if q.channel == domain.ChannelShares || q.channel == domain.ChannelHashes {
+		row.above = t.above(q, p, first)
+	}
+}
+
+// slots are those of an interval: most readings of a batch share one.
+type slots struct {
+	of         domain.Interval
+	first, end Slot
+}
+
+// apply books a reading, in a row of its batch. One of several slots is spread
+// evenly, the parts summing to the whole, and counts as estimated in each of
+// them. One that is too long to be spread counts for nothing.
+func (t *Table) apply(r *domain.Reading, row *track, p domain.Position) error {
 	if !r.Mark.Books() {
 		return nil
 	}
-	if r.Interval.Start.Floor(t.Step) != r.Interval.Start || r.Interval.End.Floor(t.Step) != r.Interval.End {
-		return fmt.Errorf("reading of %s: interval %s is not aligned to %s", r.Device, r.Interval, t.Step)
+	if r.Interval != t.slots.of {
+		if r.Interval.Start.Floor(t.Step) != r.Interval.Start || r.Interval.End.Floor(t.Step) != r.Interval.End {
+			return fmt.Errorf("reading of %s: interval %s is not aligned to %s", r.Device, r.Interval, t.Step)
+		}
+		t.slots.of = r.Interval
+		t.slots.first, t.slots.end = t.Slots(r.Interval)
 	}
-	first, end := t.Slots(r.Interval)
-	if t.tooLong(r) {
+	first, n := t.slots.first, int64(t.slots.end-t.slots.first)
+	if n > maxSpread {
 		return nil
 	}
-	n := int64(end - first)
-	t.end = max(t.end, end)
-	c := Cell{State: Metered, Reported: 1, Position: p}
+	if q := (quantity{r.Device, r.Channel}); row.quantity != q {
+		t.lead(row, q, p, first)
+	}
+	t.end = max(t.end, t.slots.end)
+	c := Cell{Value: r.Value, State: Metered, Reported: 1, Position: p}
 	if n > 1 || r.Mark == domain.MarkEstimated {
 		c.State, c.estimated = Estimated, 1
 	}
-	column := columnOf(t.cells, quantity{r.Device, r.Channel}, first)
 	spread := domain.Int128{}
 	for k := range n {
-		upTo := r.Value.MulDiv(k+1, n)
-		c.Value, spread = upTo.Sub(spread), upTo
-		before := column.replace(first+Slot(k), c)
-		if r.Channel == domain.ChannelShares || r.Channel == domain.ChannelHashes {
-			t.regroup(r.Device, r.Channel, first+Slot(k), before, c)
+		if n > 1 {
+			upTo := r.Value.MulDiv(k+1, n)
+			c.Value, spread = upTo.Sub(spread), upTo
+		}
+		s := first + Slot(k)
+		at := row.cells.cell(s)
+		before := *at
+		*at = c
+		if row.above != nil {
+			t.regroup(row, s, before, c)
 		}
 	}
 	return nil
@@ -169,39 +218,46 @@ func (t *Table) apply(r domain.Reading, p domain.Position) error {
 // counted over a longer silence says nothing of any interval in it.
 const maxSpread = 366 * 24 * 12
 
-func (t *Table) tooLong(r domain.Reading) bool { return r.Interval.Steps(t.Step) > maxSpread }
+// tooLong reports whether a reading covers too many slots to be spread.
+func (t *Table) tooLong(r *domain.Reading) bool { return r.Interval.Steps(t.Step) > maxSpread }
 
 // maxDepth bounds how many meters stand between a device and the grid.
 const maxDepth = 16
 
-// regroup moves the sums of the meters above a device: a cell counts in those
-// above it at the cell's position.
-func (t *Table) regroup(device domain.DeviceID, channel domain.Channel, s Slot, before, now Cell) {
-	add := func(c Cell, each func(sum *Cell)) {
-		each(columnOf(t.groups, quantity{"", channel}, s).cell(s))
-		m := t.meterAt(device, c.Position)
-		for range maxDepth {
-			if m == "" {
-				return
-			}
-			each(columnOf(t.groups, quantity{m, channel}, s).cell(s))
-			m = t.meterAt(m, c.Position)
+// above returns the sums that a quantity counts in which an event at the
+// position said: that of the site, and those of the meters above the device.
+func (t *Table) above(q quantity, p domain.Position, first Slot) []*column {
+	sums := []*column{columnOf(t.groups, quantity{"", q.channel}, first)}
+	m := t.meterAt(q.device, p)
+	for range maxDepth {
+		if m == "" {
+			break
 		}
+		sums = append(sums, columnOf(t.groups, quantity{m, q.channel}, first))
+		m = t.meterAt(m, p)
 	}
+	return sums
+}
+
+// regroup moves the sums above a device: a cell counts in those that were
+// above it at the cell's position.
+func (t *Table) regroup(row *track, s Slot, before, now Cell) {
 	if before.State != Unknown {
-		add(before, func(sum *Cell) {
+		for _, sums := range t.above(row.quantity, before.Position, s) {
+			sum := sums.cell(s)
 			sum.Value = sum.Value.Sub(before.Value)
 			sum.Reported--
 			sum.estimated -= before.estimated
 			sum.settle(now.Position)
-		})
+		}
 	}
-	add(now, func(sum *Cell) {
+	for _, sums := range row.above {
+		sum := sums.cell(s)
 		sum.Value = sum.Value.Add(now.Value)
 		sum.Reported++
 		sum.estimated += now.estimated
 		sum.settle(now.Position)
-	})
+	}
 }
 
 // settle sets a sum's state from what is in it.
@@ -222,6 +278,9 @@ func (c *Cell) settle(p domain.Position) {
 type column struct {
 	pages map[Slot]*page
 	first Slot // that was ever set
+
+	number Slot // of the page that was set last
+	last   *page
 }
 
 // pageSlots is how many slots a page holds: a day of 5-minute intervals.
@@ -235,7 +294,6 @@ func columnOf(m map[quantity]*column, q quantity, first Slot) *column {
 		c = &column{pages: map[Slot]*page{}, first: first}
 		m[q] = c
 	}
-	c.first = min(c.first, first)
 	return c
 }
 
@@ -260,20 +318,17 @@ func (c *column) at(s Slot) Cell {
 	return Cell{}
 }
 
-// cell returns the place of a slot's cell.
+// cell returns the place of a slot's cell, to be set.
 func (c *column) cell(s Slot) *Cell {
 	number, index := place(s)
-	p := c.pages[number]
-	if p == nil {
-		p = new(page)
-		c.pages[number] = p
+	if c.last == nil || c.number != number {
+		p := c.pages[number]
+		if p == nil {
+			p = new(page)
+			c.pages[number] = p
+		}
+		c.number, c.last = number, p
 	}
-	return &p[index]
-}
-
-// replace sets the cell of a slot and returns what it was before.
-func (c *column) replace(s Slot, v Cell) (before Cell) {
-	at := c.cell(s)
-	before, *at = *at, v
-	return before
+	c.first = min(c.first, s)
+	return &c.last[index]
 }

@@ -3,7 +3,7 @@
 SELECT
   kind, -- a mark of readings, late, rejected or conflict
   source,
-  count(*) AS readings,
+  CAST(sum(COALESCE(readings, 1)) AS BIGINT) AS readings,
   count(DISTINCT device) AS devices,
   min(start_utc) AS first_utc,
   max(start_utc) AS last_utc

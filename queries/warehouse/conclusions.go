@@ -372,11 +372,11 @@ func (p *Publisher) findingRows(t *tables, f *facts.Facts) error {
 		if z := zones[g.Site]; z != nil && start != nil {
 			local = z.of(start.(domain.Instant))
 		}
-		channel, value, register := any(nil), any(nil), any(nil)
+		channel, value, register, readings := any(nil), any(nil), any(nil), any(nil)
 		if g.Device != "" {
-			channel, value, register = g.Channel.String(), g.Value, g.Register
+			channel, value, register, readings = g.Channel.String(), g.Value, g.Register, int64(g.Readings)
 		}
-		err := t.add("data_gaps", g.Position, int64(g.Row), text(g.Site), g.Kind, start, end, local, text(g.Source), text(g.Device), channel, value, register, text(g.What))
+		err := t.add("data_gaps", g.Position, int64(g.Row), text(g.Site), g.Kind, start, end, local, text(g.Source), text(g.Device), channel, value, register, readings, text(g.What))
 		if err != nil {
 			return err
 		}

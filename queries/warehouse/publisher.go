@@ -300,6 +300,7 @@ func (p *Publisher) foreign(why string) error {
 // read tells the tables of the events up to a position, and writes the parts
 // of those that no part holds yet.
 func (p *Publisher) read(ctx context.Context, log eventlog.Log, to domain.Position) error {
+	var opener wire.Opener
 	for r, err := range log.ReadAll(ctx, p.history.next) {
 		if err != nil {
 			return err
@@ -307,7 +308,7 @@ func (p *Publisher) read(ctx context.Context, log eventlog.Log, to domain.Positi
 		if r.Position >= to {
 			break
 		}
-		rec, err := wire.Open(r)
+		rec, err := opener.Open(r)
 		if err != nil {
 			return err
 		}

@@ -870,5 +870,6 @@ CREATE TABLE data_gaps (
   channel VARCHAR, -- of the reading
   value DECIMAL(38,0), -- of the reading, in the channel's unit
   register DECIMAL(38,0), -- of the reading
+  readings BIGINT, -- how many it is about: late ones that follow each other in one event are one row, with their sum and the last register
   what VARCHAR -- in words, where the kind does not say all
 );

@@ -88,6 +88,7 @@ func Run(ctx context.Context, log eventlog.Log, o Options) (Report, error) {
 	if err := a.collect(ctx, log, head); err != nil {
 		return Report{}, fmt.Errorf("replay: %w", err)
 	}
+	var opener wire.Opener
 	for r, err := range log.ReadAll(ctx, 0) {
 		if err != nil {
 			return Report{}, fmt.Errorf("replay: %w", err)
@@ -96,7 +97,7 @@ func Run(ctx context.Context, log eventlog.Log, o Options) (Report, error) {
 			break
 		}
 		a.check(r.Position)
-		rec, err := wire.Open(r)
+		rec, err := opener.Open(r)
 		if err == nil {
 			err = a.facts.Apply(rec)
 		}

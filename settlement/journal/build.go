@@ -37,6 +37,7 @@ func Build(ctx context.Context, log eventlog.Log, site domain.SiteID) (Books, er
 	if err := b.collect(ctx, log, head); err != nil {
 		return Books{}, fmt.Errorf("journal: %w", err)
 	}
+	var opener wire.Opener
 	for r, err := range log.ReadAll(ctx, 0) {
 		if err != nil {
 			return Books{}, fmt.Errorf("journal: %w", err)
@@ -44,7 +45,7 @@ func Build(ctx context.Context, log eventlog.Log, site domain.SiteID) (Books, er
 		if r.Position >= head {
 			break
 		}
-		rec, err := wire.Open(r)
+		rec, err := opener.Open(r)
 		if err == nil {
 			err = b.apply(rec)
 		}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -28,14 +29,17 @@ func own(dir string, length time.Duration) error {
 	ctx := context.Background()
 	fmt.Println("\nTHE LOG ITSELF")
 	at := filepath.Join(dir, "readings")
-	log, err := openPebble(at)
+	var polled atomic.Int64 // the clock: readings arrive when they are due
+	polled.Store(int64(firstPoll))
+	clock := func() domain.Instant { return domain.Instant(polled.Load()) }
+	log, err := openPebbleAt(at, clock)
 	if err != nil {
 		return err
 	}
 	if err := setUp(ctx, log); err != nil {
 		return err
 	}
-	rate, err := readings(ctx, log, 3*length)
+	rate, err := readings(ctx, log, &polled, 3*length)
 	if err != nil {
 		return err
 	}
@@ -47,7 +51,7 @@ func own(dir string, length time.Duration) error {
 	if err := log.Close(); err != nil {
 		return err
 	}
-	if log, err = openPebble(at); err != nil { // as the next process finds it
+	if log, err = openPebbleAt(at, clock); err != nil { // as the next process finds it
 		return err
 	}
 	n := float64(head-2) * rows
@@ -112,9 +116,12 @@ func setUp(ctx context.Context, log eventlog.Log) error {
 	return nil
 }
 
+// firstPoll is the boundary of the first poll.
+const firstPoll = domain.Instant(1_790_812_800 * 1_000_000)
+
 // batchOf is a regular poll: each device draws about what it always does.
 func batchOf(rng *rand.Rand, poll int, registers []int64) domain.ReadingsRecorded {
-	at := domain.Unix(1_790_812_800).Add(5 * domain.Minute * domain.Duration(poll))
+	at := firstPoll.Add(5 * domain.Minute * domain.Duration(poll))
 	e := domain.ReadingsRecorded{Site: "s", At: at, Origin: domain.Origin{Source: "meters", Observed: at, Decoder: "sunspec/1", Evidence: domain.DigestOf(fmt.Append(nil, poll))}}
 	e.Readings = make([]domain.Reading, rows)
 	for i := range e.Readings {
@@ -131,7 +138,7 @@ func batchOf(rng *rand.Rand, poll int, registers []int64) domain.ReadingsRecorde
 
 // readings appends polls of a thousand devices, by several producers that
 // encode side by side, and returns readings a second.
-func readings(ctx context.Context, log eventlog.Log, length time.Duration) (float64, error) {
+func readings(ctx context.Context, log eventlog.Log, polled *atomic.Int64, length time.Duration) (float64, error) {
 	const polls = 1024 // made before, so that only encoding and appending is measured
 	rng, registers := rand.New(rand.NewPCG(1, 1)), make([]int64, rows)
 	batches := make([]domain.ReadingsRecorded, polls)
@@ -149,6 +156,14 @@ func readings(ctx context.Context, log eventlog.Log, length time.Duration) (floa
 				batch := batches[n%polls]
 				shift := domain.Duration(n/polls) * polls * 5 * domain.Minute
 				batch.At = batch.At.Add(shift)
+				if shift > 0 {
+					batch.Readings = slices.Clone(batch.Readings)
+					for i := range batch.Readings {
+						iv := &batch.Readings[i].Interval
+						iv.Start, iv.End = iv.Start.Add(shift), iv.End.Add(shift)
+					}
+				}
+				polled.Store(int64(batch.At))
 				draft, err := wire.Draft(domain.EventIDOf("poll", fmt.Sprint(n)), batch, nil)
 				if err == nil {
 					_, err = log.Append(ctx, eventlog.Write{Stream: "readings-s.meters", Expect: eventlog.Any, Events: []eventlog.Draft{draft}})

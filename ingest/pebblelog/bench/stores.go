@@ -111,9 +111,11 @@ func openLog(dir string) (store, error) {
 }
 
 func openPebble(dir string) (*pebblelog.Log, error) {
-	return pebblelog.Open(pebblelog.Config{
-		Dir: filepath.Join(dir, "log"), Now: func() domain.Instant { return domain.At(time.Now()) }, Logger: slog.New(slog.DiscardHandler),
-	})
+	return openPebbleAt(dir, func() domain.Instant { return domain.At(time.Now()) })
+}
+
+func openPebbleAt(dir string, now func() domain.Instant) (*pebblelog.Log, error) {
+	return pebblelog.Open(pebblelog.Config{Dir: filepath.Join(dir, "log"), Now: now, Logger: slog.New(slog.DiscardHandler)})
 }
 
 func (s *ourLog) add(ctx context.Context, producer int, events [][]byte) error {
