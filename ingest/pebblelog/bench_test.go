@@ -83,13 +83,8 @@ func BenchmarkVerify(b *testing.B) {
 	defer log.Close()
 	b.ResetTimer()
 	for range b.N {
-		var tree proof.Tree
-		var stored []tlog.Hash
-		for r, err := range log.ReadAll(b.Context(), 0) {
-			if err != nil {
-				b.Fatal(err)
-			}
-			stored = tree.Add(stored[:0], r, domain.DigestOf(r.Payload))
+		if _, err := proof.Verify(b.Context(), log, log, nil, nil); err != nil {
+			b.Fatal(err)
 		}
 	}
 	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "events/s")

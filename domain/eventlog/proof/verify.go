@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"slices"
 
 	"golang.org/x/mod/sumdb/tlog"
@@ -54,14 +55,11 @@ func Verify(ctx context.Context, log eventlog.Log, stored tlog.HashReader, check
 	checkpoints = slices.Clone(checkpoints)
 	slices.SortFunc(checkpoints, func(a, b Checkpoint) int { return int(a.Size - b.Size) })
 	v := verifier{log: log, head: int64(head), stored: stored, checkpoints: checkpoints}
-	for r, err := range log.ReadAll(ctx, 0) {
+	for l, err := range leaves(ctx, log, head) {
 		if err != nil {
 			return v.found(), err
 		}
-		if r.Position >= head {
-			break
-		}
-		if err := v.event(r); err != nil {
+		if err := v.event(l); err != nil {
 			return v.found(), err
 		}
 		if progress != nil && v.tree.Size()%8192 == 0 {
@@ -70,6 +68,75 @@ func Verify(ctx context.Context, log eventlog.Log, stored tlog.HashReader, check
 	}
 	err = v.end()
 	return v.found(), err
+}
+
+// leaf is an event with the digest of its payload.
+type leaf struct {
+	record  eventlog.Record
+	payload domain.Digest
+}
+
+// How much is read ahead at once: so many events, or so many bytes of them.
+const (
+	aheadEvents = 512
+	aheadBytes  = 1 << 20
+)
+
+// leaves yields the events before the head. They are read and their payloads
+// digested ahead and beside the tree, which takes as long: most of a
+// verification is SHA-256.
+func leaves(ctx context.Context, log eventlog.Log, head domain.Position) iter.Seq2[leaf, error] {
+	type chunk struct {
+		leaves []leaf
+		err    error // after them
+	}
+	return func(yield func(leaf, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		chunks := make(chan chunk, 2)
+		defer func() {
+			cancel()
+			for range chunks { // until the reader has gone
+			}
+		}()
+		go func() {
+			defer close(chunks)
+			var c chunk
+			bytes := 0
+			send := func() bool {
+				select {
+				case chunks <- c:
+					c, bytes = chunk{leaves: make([]leaf, 0, aheadEvents)}, 0
+					return true
+				case <-ctx.Done():
+					return false
+				}
+			}
+			for r, err := range log.ReadAll(ctx, 0) {
+				if c.err = err; err != nil || r.Position >= head {
+					break
+				}
+				c.leaves = append(c.leaves, leaf{r, domain.DigestOf(r.Payload)})
+				if bytes += len(r.Payload); (len(c.leaves) == aheadEvents || bytes >= aheadBytes) && !send() {
+					return
+				}
+			}
+			send()
+		}()
+		for c := range chunks {
+			for _, l := range c.leaves {
+				if !yield(l, nil) {
+					return
+				}
+			}
+			if c.err != nil {
+				yield(leaf{}, c.err)
+				return
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			yield(leaf{}, err)
+		}
+	}
 }
 
 // verifier compares as it reads.
@@ -93,11 +160,11 @@ func (v *verifier) found() Verified { return Verified{v.tree.Size(), v.tree.Root
 // comparedAtOnce is how many stored hashes are read at once.
 const comparedAtOnce = 4096
 
-func (v *verifier) event(r eventlog.Record) error {
+func (v *verifier) event(l leaf) error {
 	if err := v.reach(); err != nil {
 		return err
 	}
-	v.fresh = v.tree.Add(v.fresh, r, domain.DigestOf(r.Payload))
+	v.fresh = v.tree.Add(v.fresh, l.record, l.payload)
 	if len(v.fresh) >= comparedAtOnce {
 		return v.compare()
 	}
