@@ -2,6 +2,7 @@ package domain
 
 import (
 	"fmt"
+	"math"
 	"math/big"
 	"strings"
 
@@ -205,6 +206,29 @@ func (a Decimal) Scaled(places int32) (v *big.Int, ok bool) {
 	}
 	q, r := c.QuoRem(c, pow10(-shift), new(big.Int))
 	return q, r.Sign() == 0
+}
+
+// Int64 returns a × 10^places, and whether it is a whole number that fits.
+func (a Decimal) Int64(places int32) (v int64, ok bool) {
+	shift := int64(a.d.Exponent) + int64(places)
+	if shift < 0 || !a.d.Coeff.IsInt64() {
+		if a.IsZero() {
+			return 0, true
+		}
+		whole, exact := a.Scaled(places)
+		return whole.Int64(), exact && whole.IsInt64()
+	}
+	v = a.d.Coeff.Int64()
+	for range shift {
+		if v > math.MaxInt64/10 {
+			return 0, false
+		}
+		v *= 10
+	}
+	if a.d.Negative {
+		v = -v
+	}
+	return v, true
 }
 
 // Rat returns a as a fraction.

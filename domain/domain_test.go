@@ -477,3 +477,21 @@ func TestCountries(t *testing.T) {
 		}
 	}
 }
+
+// TestWholeNumbersAreExact compares the products and scaled decimals of whole
+// numbers with those of unlimited width.
+func TestWholeNumbersAreExact(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		a, b := rapid.Int64().Draw(t, "a"), rapid.Int64().Draw(t, "b")
+		want := new(big.Int).Mul(big.NewInt(a), big.NewInt(b))
+		if got := domain.Product(a, b).Big(); got.Cmp(want) != 0 {
+			t.Fatalf("%d × %d: got %s, want %s", a, b, got, want)
+		}
+		d, places := domain.NewDecimal(a, rapid.Int32Range(-22, 3).Draw(t, "exponent")), rapid.Int32Range(0, 12).Draw(t, "places")
+		whole, exact := d.Scaled(places)
+		got, ok := d.Int64(places)
+		if ok != (exact && whole.IsInt64()) || ok && got != whole.Int64() {
+			t.Fatalf("%s with %d places: got %d, %t; want %s, %t", d, places, got, ok, whole, exact)
+		}
+	})
+}

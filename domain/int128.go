@@ -26,6 +26,18 @@ func Int(v int64) Int128 { return Int128{Hi: v >> 63, Lo: uint64(v)} }
 // Uint returns v as an Int128.
 func Uint(v uint64) Int128 { return Int128{Lo: v} }
 
+// Product returns a × b, exactly.
+func Product(a, b int64) Int128 {
+	hi, lo := bits.Mul64(uint64(a), uint64(b))
+	if a < 0 {
+		hi -= uint64(b)
+	}
+	if b < 0 {
+		hi -= uint64(a)
+	}
+	return Int128{int64(hi), lo}
+}
+
 // Add returns a + b.
 func (a Int128) Add(b Int128) Int128 {
 	lo, carry := bits.Add64(a.Lo, b.Lo, 0)

@@ -229,12 +229,13 @@ func (s *Settler) Drafts(site domain.SiteID, period domain.Period, only domain.C
 		contracts = []domain.ContractID{only}
 	}
 	drafts := make([]domain.Invoice, len(contracts))
+	rater := rating.New(s.Facts)
 	for i, id := range contracts {
 		if _, ok := s.Facts.Invoice(id, period); ok {
 			continue
 		}
 		var err error
-		if drafts[i], err = rating.Draft(s.Facts, id, period); err != nil {
+		if drafts[i], err = rater.Draft(id, period); err != nil {
 			return nil, nil, fmt.Errorf("issue invoices of %s for %s: %w", site, period, err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"iter"
 	"math/big"
 	"slices"
+	"sync"
 	"time"
 
 	"wattbook/domain"
@@ -63,15 +64,7 @@ func For(f *facts.Facts, c domain.ContractSigned) (*Contract, error) {
 			force = term.Interval
 		}
 	}
-	all := func(domain.Interval) iter.Seq[facts.Allocation] {
-		return func(yield func(facts.Allocation) bool) {
-			for _, a := range f.GPUAllocations(c.Site) {
-				if a.Customer == c.Buyer.ID && !yield(a) {
-					return
-				}
-			}
-		}
-	}
+	all := func(domain.Interval) iter.Seq[facts.Allocation] { return f.AllocationsOf(c.Site, c.Buyer.ID) }
 	return newContract(f, facts.Term{ContractSigned: c, Interval: force}, all)
 }
 
@@ -81,8 +74,8 @@ func For(f *facts.Facts, c domain.ContractSigned) (*Contract, error) {
 func Terms(f *facts.Facts, id domain.ContractID, iv domain.Interval) ([]*Contract, error) {
 	var all []*Contract
 	for _, term := range f.InForce(id, iv) {
-		calendar := f.Calendar(term.Site, term.Interval, func(a facts.Allocation) bool { return a.Customer == term.Buyer.ID })
-		c, err := newContract(f, term, calendar.During)
+		calendar := sync.OnceValue(func() facts.Calendar { return f.CalendarOf(term.Site, term.Buyer.ID, term.Interval) })
+		c, err := newContract(f, term, func(iv domain.Interval) iter.Seq[facts.Allocation] { return calendar().During(iv) })
 		if err != nil {
 			return nil, err
 		}

@@ -42,6 +42,7 @@ type Facts struct {
 	decisions  map[domain.SiteID][]domain.AllocationDecided
 	periods    []domain.PeriodClosed
 	invoices   []domain.InvoiceIssued
+	issued     map[issue][]int // into invoices
 	reconciled map[day]domain.PayoutReconciled
 	findings   []Finding
 	late       map[quantity]int // in the batch that is being folded: where the finding of a register's late readings is
@@ -52,6 +53,12 @@ type Facts struct {
 type market struct {
 	node     domain.NodeID
 	currency domain.Currency
+}
+
+// issue is what an invoice is for.
+type issue struct {
+	contract domain.ContractID
+	period   domain.Period
 }
 
 type day struct {
@@ -80,6 +87,7 @@ func New() *Facts {
 		contracts:  map[domain.ContractID][]domain.ContractSigned{},
 		statements: map[day]Stated{},
 		decisions:  map[domain.SiteID][]domain.AllocationDecided{},
+		issued:     map[issue][]int{},
 		reconciled: map[day]domain.PayoutReconciled{},
 		late:       map[quantity]int{},
 	}
@@ -105,6 +113,8 @@ func (f *Facts) Apply(rec domain.Recorded) error {
 	case domain.PeriodClosed:
 		f.periods = append(f.periods, e)
 	case domain.InvoiceIssued:
+		k := issue{e.Invoice.Contract, e.Invoice.Period}
+		f.issued[k] = append(f.issued[k], len(f.invoices))
 		f.invoices = append(f.invoices, e)
 	case domain.PayoutReconciled:
 		f.reconciled[day{e.Pool, e.Account, e.Interval.Start}] = e
@@ -439,8 +449,8 @@ func (f *Facts) Invoices() []domain.InvoiceIssued { return f.invoices }
 // Invoice returns the invoice of a contract for a period, if one is issued and
 // not voided.
 func (f *Facts) Invoice(id domain.ContractID, p domain.Period) (domain.InvoiceIssued, bool) {
-	for _, i := range f.invoices {
-		if i.Invoice.Contract == id && i.Invoice.Period == p && !f.Voided(i.Invoice.Number) {
+	for _, n := range f.issued[issue{id, p}] {
+		if i := f.invoices[n]; !f.Voided(i.Invoice.Number) {
 			return i, true
 		}
 	}
@@ -546,7 +556,7 @@ func seriesOf[K comparable](m map[K]*prices, k K) *prices {
 
 func (f *Facts) gpusOf(site domain.SiteID) *gpus {
 	if f.gpus[site] == nil {
-		f.gpus[site] = &gpus{index: map[string]int{}, ended: map[string]domain.Instant{}}
+		f.gpus[site] = &gpus{index: map[string]int{}, of: map[domain.CustomerID][]int{}, ended: map[string]domain.Instant{}}
 	}
 	return f.gpus[site]
 }

@@ -2,6 +2,7 @@ package facts
 
 import (
 	"iter"
+	"slices"
 
 	"wattbook/domain"
 )
@@ -15,7 +16,8 @@ type Allocation struct {
 // gpus are the allocations of a site in the order of the log.
 type gpus struct {
 	all   []Allocation
-	index map[string]int            // into all, by the scheduler's key
+	index map[string]int // into all, by the scheduler's key
+	of    map[domain.CustomerID][]int
 	ended map[string]domain.Instant // of those whose start is not known yet
 }
 
@@ -26,6 +28,7 @@ func (g *gpus) start(e domain.GPUAllocationStarted) bool {
 		return false
 	}
 	g.index[e.Allocation] = len(g.all)
+	g.of[e.Customer] = append(g.of[e.Customer], len(g.all))
 	g.all = append(g.all, Allocation{e, g.ended[e.Allocation]})
 	delete(g.ended, e.Allocation)
 	return true
@@ -54,6 +57,22 @@ func (f *Facts) GPUAllocations(site domain.SiteID) []Allocation {
 	return nil
 }
 
+// AllocationsOf yields the allocations of a customer at a site, in the order of
+// the log.
+func (f *Facts) AllocationsOf(site domain.SiteID, customer domain.CustomerID) iter.Seq[Allocation] {
+	return func(yield func(Allocation) bool) {
+		g := f.gpus[site]
+		if g == nil {
+			return
+		}
+		for _, i := range g.of[customer] {
+			if !yield(g.all[i]) {
+				return
+			}
+		}
+	}
+}
+
 // During returns how much GPU time the allocation gave in the interval, in
 // whole milliseconds counted from its start, so that the times of adjacent
 // intervals sum to that of both. One that is not known to have ended runs on.
@@ -79,8 +98,17 @@ type Calendar struct {
 // interval and that keep accepts. What During finds is complete for intervals
 // inside it.
 func (f *Facts) Calendar(site domain.SiteID, iv domain.Interval, keep func(Allocation) bool) Calendar {
+	return calendar(slices.Values(f.GPUAllocations(site)), iv, keep)
+}
+
+// CalendarOf is [Facts.Calendar] of a customer.
+func (f *Facts) CalendarOf(site domain.SiteID, customer domain.CustomerID, iv domain.Interval) Calendar {
+	return calendar(f.AllocationsOf(site, customer), iv, func(Allocation) bool { return true })
+}
+
+func calendar(all iter.Seq[Allocation], iv domain.Interval, keep func(Allocation) bool) Calendar {
 	c := Calendar{map[domain.Instant][]Allocation{}}
-	for _, a := range f.GPUAllocations(site) {
+	for a := range all {
 		in := iv.Overlap(domain.Interval{Start: a.At, End: iv.End})
 		if a.End != 0 {
 			in.End = min(in.End, a.End)

@@ -128,6 +128,20 @@ func (t *Table) Energy(meter domain.DeviceID, s Slot) (domain.Energy, State) {
 	return domain.Energy(v), c.State
 }
 
+// Cells returns what a device counted in the slots from one on, and the slot
+// after them: as many as lie together before end. It returns no cells for
+// slots of which nothing was ever known. The cells are not to be changed.
+func (t *Table) Cells(device domain.DeviceID, channel domain.Channel, from, end Slot) (cells []Cell, next Slot) {
+	number, index := place(from)
+	next = min(end, from-index+pageSlots)
+	if c := t.cells[quantity{device, channel}]; c != nil {
+		if p := c.pages[number]; p != nil {
+			cells = p[index : index+next-from]
+		}
+	}
+	return cells, next
+}
+
 // first returns the first slot in which a device counted anything.
 func (t *Table) first(device domain.DeviceID) (first Slot, ok bool) {
 	for channel := domain.ChannelEnergyImport; channel <= domain.ChannelGPUTime; channel++ {

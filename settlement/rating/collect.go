@@ -52,6 +52,7 @@ func (a key) before(b key) bool {
 // contract, and the usage of each local day.
 type collector struct {
 	facts *facts.Facts
+	tally *accrual.Tallier
 	sums  []*sum // in the order of their keys
 	days  dayBook
 }
@@ -65,8 +66,17 @@ func (k *collector) collect(term int, c *accrual.Contract, in domain.Interval) e
 	for i, ch := range c.Charges {
 		numbers[ch.ID] = i
 	}
+	tried := in.Start // up to here, adding up whole intervals is no use
 	for t := in.Start; t < in.End; {
 		slot := table.Interval(table.SlotOf(t))
+		if slot.Start == t && t >= tried {
+			if run, ok := k.tally.Tally(c, domain.Interval{Start: t, End: in.End}); ok {
+				k.run(term, c, numbers, run)
+				t = run.Interval.End
+				continue
+			}
+			tried = in.End
+		}
 		part := slot.Overlap(in)
 		for _, p := range c.All(part) {
 			if p.Unknown {
@@ -82,27 +92,59 @@ func (k *collector) collect(term int, c *accrual.Contract, in domain.Interval) e
 	return nil
 }
 
-func (k *collector) add(c *accrual.Contract, at key, p accrual.Part) {
-	s := k.find(at, p)
-	if p.Charge.Kind == domain.ChargeDemand {
-		if s.peak == nil || p.Quantity.Cmp(s.peak) > 0 {
-			s.peak, s.used, s.estimated = p.Quantity, p.Quantity, new(big.Rat)
-			if p.Estimated != nil {
-				s.estimated = p.Estimated
-			}
-		}
-		s.quantity.Add(s.quantity, c.PortionOfMonth(p.Interval))
-	} else {
+// run adds what whole intervals came to.
+func (k *collector) run(term int, c *accrual.Contract, numbers map[string]int, run accrual.Run) {
+	for _, p := range run.Tallies {
+		s := k.find(key{term, numbers[p.Charge.ID], p.Step, p.Overage, p.Window}, p.Part)
 		s.quantity.Add(s.quantity, p.Quantity)
-		if p.Estimated != nil {
-			s.estimated.Add(s.estimated, p.Estimated)
+		if p.Peak != nil {
+			s.demand(p.Peak, p.Estimated)
+		} else {
+			s.grow(p.Part)
 		}
-		if p.Used != nil {
-			s.used.Add(s.used, p.Used)
-		}
+		s.span.End = p.Interval.End
+		s.intervals += p.Intervals
+	}
+	step := k.facts.Table(c.Site).Step
+	for i, e := range run.Energy {
+		day := k.days.of(run.Interval.Start.Add(step * domain.Duration(i)))
+		day.Energy += e
+		day.GPU += run.GPU[i]
+	}
+}
+
+// demand takes the mean power of an interval, if it is the greatest so far.
+func (s *sum) demand(power, estimated *big.Rat) {
+	if s.peak != nil && power.Cmp(s.peak) <= 0 {
+		return
+	}
+	s.peak, s.used, s.estimated = power, power, new(big.Rat)
+	if estimated != nil {
+		s.estimated = estimated
+	}
+}
+
+// grow adds all of a part but its quantity.
+func (s *sum) grow(p accrual.Part) {
+	if p.Estimated != nil {
+		s.estimated.Add(s.estimated, p.Estimated)
+	}
+	if p.Used != nil {
+		s.used.Add(s.used, p.Used)
 	}
 	if p.Amount != nil {
 		s.amount.Add(s.amount, p.Amount)
+	}
+}
+
+func (k *collector) add(c *accrual.Contract, at key, p accrual.Part) {
+	s := k.find(at, p)
+	if p.Charge.Kind == domain.ChargeDemand {
+		s.demand(p.Quantity, p.Estimated)
+		s.quantity.Add(s.quantity, c.PortionOfMonth(p.Interval))
+	} else {
+		s.quantity.Add(s.quantity, p.Quantity)
+		s.grow(p)
 	}
 	s.span.End = p.Interval.End
 	s.intervals++
@@ -161,16 +203,26 @@ func (k *collector) price() {
 
 // dayBook collects usage by local day; instants come in order.
 type dayBook struct {
-	zone *time.Location
-	days []domain.DailyUsage
+	zone  *time.Location
+	days  []domain.DailyUsage
+	until domain.Instant // the date of the last day holds up to here at least
 }
 
 // of returns the day that an instant is in. A day is told by its date: where
 // the clock skips midnight, no instant is the local 00:00 between two days.
 func (b *dayBook) of(t domain.Instant) *domain.DailyUsage {
-	day := t.Time().In(b.zone).Format(time.DateOnly)
-	if n := len(b.days); n == 0 || b.days[n-1].Day != day {
-		b.days = append(b.days, domain.DailyUsage{Day: day})
+	if t >= b.until {
+		local := t.Time().In(b.zone)
+		day := local.Format(time.DateOnly)
+		if n := len(b.days); n == 0 || b.days[n-1].Day != day {
+			b.days = append(b.days, domain.DailyUsage{Day: day})
+		}
+		// The date changes at the next midnight of this clock, or with the clock.
+		hour, minute, second := local.Clock()
+		b.until = t.Add(domain.Day - domain.Hour*domain.Duration(hour) - domain.Minute*domain.Duration(minute) - domain.Second*domain.Duration(second+1))
+		if _, changes := local.ZoneBounds(); !changes.IsZero() {
+			b.until = min(b.until, domain.At(changes))
+		}
 	}
 	return &b.days[len(b.days)-1]
 }

@@ -14,6 +14,7 @@ import (
 
 // deriver adds the lines that are computed from other lines.
 type deriver struct {
+	rater     *Rater
 	facts     *facts.Facts
 	bill      bill
 	contracts []*accrual.Contract // by version in the period
@@ -186,7 +187,7 @@ func (d *deriver) before(ch domain.Charge) (domain.Balance, error) {
 	if begins && !ch.Rollover || d.since(ch) >= d.bill.interval.Start {
 		return b, nil
 	}
-	inv, err := rate(d.facts, d.invoice.Contract, d.invoice.Period.Previous())
+	inv, err := d.rater.rate(d.invoice.Contract, d.invoice.Period.Previous())
 	if err != nil {
 		return b, err
 	}

@@ -29,22 +29,46 @@ const quantityPlaces = 6
 // The error says which and where; a later run may succeed.
 var ErrIncomplete = errors.New("the period is not complete")
 
+// Rater drafts the invoices of contracts, one after the other, from the same
+// facts: what contracts share is looked up once. It is of no use when more is
+// known, and not safe for concurrent use.
+type Rater struct {
+	facts *facts.Facts
+	tally *accrual.Tallier
+	rooms map[room][]domain.ContractID // that charge a buyer's GPU time at some time; nil until it is needed
+}
+
+// room is a buyer at a site.
+type room struct {
+	site  domain.SiteID
+	buyer domain.CustomerID
+}
+
+// New returns a rater of what is known.
+func New(f *facts.Facts) *Rater { return &Rater{facts: f, tally: accrual.NewTallier(f)} }
+
+// Draft is [Rater.Draft] of a single contract.
+func Draft(f *facts.Facts, id domain.ContractID, period domain.Period) (domain.Invoice, error) {
+	return New(f).Draft(id, period)
+}
+
 // Draft returns the invoice of a contract for a period: all but its number and
 // its dates. It returns a zero invoice for a period in which the contract is
 // not in force, and an error that wraps [ErrIncomplete] where something is
 // unknown or the period is not over yet.
-func Draft(f *facts.Facts, id domain.ContractID, period domain.Period) (domain.Invoice, error) {
-	inv, err := rate(f, id, period)
+func (r *Rater) Draft(id domain.ContractID, period domain.Period) (domain.Invoice, error) {
+	inv, err := r.rate(id, period)
 	if err != nil || inv.Contract == "" {
 		return domain.Invoice{}, err
 	}
-	inv.Prepaid, err = prepaid(f, inv)
+	inv.Prepaid, err = prepaid(r.facts, inv)
 	return inv, err
 }
 
-// rate is [Draft] without what was prepaid.
-func rate(f *facts.Facts, id domain.ContractID, period domain.Period) (domain.Invoice, error) {
-	b, err := inForce(f, id, period)
+// rate is [Rater.Draft] without what was prepaid.
+func (r *Rater) rate(id domain.ContractID, period domain.Period) (domain.Invoice, error) {
+	f := r.facts
+	b, err := r.inForce(id, period)
 	if err != nil || len(b.terms) == 0 {
 		return domain.Invoice{}, err
 	}
@@ -58,7 +82,7 @@ func rate(f *facts.Facts, id domain.ContractID, period domain.Period) (domain.In
 	if err != nil {
 		return domain.Invoice{}, err
 	}
-	k := &collector{facts: f, days: dayBook{zone: b.zone}}
+	k := &collector{facts: f, tally: r.tally, days: dayBook{zone: b.zone}}
 	for i, c := range contracts {
 		if err := k.collect(i, c, c.Within(b.interval)); err != nil {
 			return domain.Invoice{}, err
@@ -66,7 +90,7 @@ func rate(f *facts.Facts, id domain.ContractID, period domain.Period) (domain.In
 	}
 	inv.Daily = k.days.days
 	k.price()
-	d := &deriver{facts: f, bill: b, contracts: contracts, invoice: &inv}
+	d := &deriver{rater: r, facts: f, bill: b, contracts: contracts, invoice: &inv}
 	for _, s := range k.sums {
 		line, ok, err := s.line(signed.Currency)
 		if err != nil {
@@ -97,6 +121,9 @@ func prepaid(f *facts.Facts, inv domain.Invoice) (domain.Money, error) {
 		if p.Amount.Currency == left.Currency {
 			left = left.Add(p.Amount)
 		}
+	}
+	if left.Minor <= 0 {
+		return domain.Money{}, nil
 	}
 	for _, i := range f.Invoices() {
 		if i.Invoice.Contract == inv.Contract && i.Invoice.Prepaid.Currency == left.Currency && !f.Voided(i.Invoice.Number) {
@@ -131,7 +158,8 @@ type bill struct {
 // inForce returns the versions of a contract that are in force in a period. It
 // is an error if they cannot stand on one invoice, if another contract charges
 // the same GPU time, or if the period is not over.
-func inForce(f *facts.Facts, id domain.ContractID, period domain.Period) (bill, error) {
+func (r *Rater) inForce(id domain.ContractID, period domain.Period) (bill, error) {
+	f := r.facts
 	for _, c := range slices.Backward(f.ContractVersions(id)) {
 		zone, err := f.Zone(c.Zone)
 		if err != nil {
@@ -148,7 +176,7 @@ func inForce(f *facts.Facts, id domain.ContractID, period domain.Period) (bill, 
 					id, t.Version, c.Version, period)
 			}
 		}
-		if other, ok := rival(f, b); ok {
+		if other, ok := r.rival(b); ok {
 			return bill{}, fmt.Errorf("contract %s: contract %s charges the GPU time of customer %s in %s too, and no hour may be billed twice; end one of them",
 				id, other, c.Buyer.ID, period)
 		}
@@ -163,12 +191,15 @@ func inForce(f *facts.Facts, id domain.ContractID, period domain.Period) (bill, 
 
 // rival returns another contract that charges the customer's GPU time while
 // the bill's does.
-func rival(f *facts.Facts, b bill) (domain.ContractID, bool) {
-	mine := slices.DeleteFunc(slices.Clone(b.terms), func(t facts.Term) bool { return !chargesGPUs(t) })
+func (r *Rater) rival(b bill) (domain.ContractID, bool) {
+	mine := slices.DeleteFunc(slices.Clone(b.terms), func(t facts.Term) bool { return !chargesGPUs(t.ContractSigned) })
 	for _, t := range mine {
-		for _, id := range f.Contracts(t.Site) {
-			for _, u := range f.InForce(id, t.Interval) {
-				if id != t.Contract && u.Buyer.ID == t.Buyer.ID && chargesGPUs(u) {
+		for _, id := range r.charging(room{t.Site, t.Buyer.ID}) {
+			if id == t.Contract {
+				continue
+			}
+			for _, u := range r.facts.InForce(id, t.Interval) {
+				if u.Buyer.ID == t.Buyer.ID && chargesGPUs(u.ContractSigned) {
 					return id, true
 				}
 			}
@@ -177,6 +208,25 @@ func rival(f *facts.Facts, b bill) (domain.ContractID, bool) {
 	return "", false
 }
 
-func chargesGPUs(t facts.Term) bool {
-	return slices.ContainsFunc(t.Charges, domain.Charge.TakesGPUs)
+// charging returns the contracts that charge a buyer's GPU time at some time,
+// by name.
+func (r *Rater) charging(of room) []domain.ContractID {
+	if r.rooms == nil {
+		r.rooms = map[room][]domain.ContractID{}
+		for _, s := range r.facts.Sites() {
+			for _, id := range r.facts.Contracts(s.Site) {
+				for _, c := range r.facts.ContractVersions(id) {
+					k := room{s.Site, c.Buyer.ID}
+					if chargesGPUs(c) && !slices.Contains(r.rooms[k], id) {
+						r.rooms[k] = append(r.rooms[k], id)
+					}
+				}
+			}
+		}
+	}
+	return r.rooms[of]
+}
+
+func chargesGPUs(c domain.ContractSigned) bool {
+	return slices.ContainsFunc(c.Charges, domain.Charge.TakesGPUs)
 }
