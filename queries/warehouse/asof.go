@@ -63,13 +63,7 @@ func AsOf(ctx context.Context, log eventlog.Log, at domain.Position, cfg Config)
 	if _, err := projections.Fold(ctx, log, 0, at, f); err != nil {
 		return fail(err)
 	}
-	if err := p.read(ctx, log, at); err != nil {
-		return fail(err)
-	}
-	if err := p.settleRows(ctx, f); err != nil {
-		return fail(err)
-	}
-	if err := p.settleClosings(ctx, log, f); err != nil {
+	if err := p.follow(ctx, log, f); err != nil {
 		return fail(err)
 	}
 	tmp, _, err := p.make(ctx, f)

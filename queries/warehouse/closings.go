@@ -58,9 +58,9 @@ func (s *useSum) add(energy domain.Energy, state facts.State, revenue, cost, mar
 }
 
 // settleClosings computes the figures of closed periods that have none yet.
-// They are those of now as long as the margins of the period have the digest
-// that the closing recorded. Where a fact that came later has changed them, the
-// log is folded again up to what was known at the closing.
+// They are those of now as long as no later event touches the period, and its
+// margins have the digest that the closing recorded. Else the log is folded
+// again up to what was known at the closing.
 func (p *Publisher) settleClosings(ctx context.Context, log eventlog.Log, f *facts.Facts) error {
 	var again []closing // by position: a later closing is never drawn at an earlier one
 	for _, c := range p.history.closings {
@@ -71,11 +71,11 @@ func (p *Publisher) settleClosings(ctx context.Context, log eventlog.Log, f *fac
 		if err != nil {
 			return err
 		}
-		if now != c.Margin {
+		if now != c.Margin || p.history.touched.since(c.AsOf) < c.Interval.End {
 			again = append(again, c)
 			continue
 		}
-		if p.closed[c.position], err = draw(f, c); err != nil {
+		if err := p.settleClosing(f, c); err != nil {
 			return err
 		}
 	}
@@ -87,12 +87,23 @@ func (p *Publisher) settleClosings(ctx context.Context, log eventlog.Log, f *fac
 		if _, err := projections.Fold(ctx, log, then.Next, c.AsOf, then); err != nil {
 			return fmt.Errorf("closing of %s at position %d: %w", c.Period, c.position, err)
 		}
-		var err error
-		if p.closed[c.position], err = draw(then, c); err != nil {
+		if err := p.settleClosing(then, c); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// settleClosing draws the figures of a closed period, and what it accrued.
+func (p *Publisher) settleClosing(f *facts.Facts, c closing) error {
+	of, err := draw(f, c)
+	if err == nil {
+		err = p.books.draw(f, c)
+	}
+	if err == nil {
+		p.closed[c.position] = of
+	}
+	return err
 }
 
 // draw computes the figures of a closed period from the facts.

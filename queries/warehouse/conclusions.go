@@ -43,6 +43,7 @@ func (p *Publisher) settleRows(ctx context.Context, f *facts.Facts) error {
 		}
 		p.settled[site.Site] = from
 	}
+	p.books.forget(p.history.stale.since)
 	p.history.stale = nothing()
 	return p.tables.flush(ctx)
 }

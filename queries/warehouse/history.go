@@ -11,9 +11,10 @@ import (
 // history fills the tables whose rows are events of the log, in its order. It
 // also remembers where things stand in the log that the facts do not.
 type history struct {
-	tables *tables
-	next   domain.Position // of the log: all before it is told
-	stale  stale           // which conclusions the events since the last drawing touch
+	tables  *tables
+	next    domain.Position // of the log: all before it is told
+	stale   stale           // which conclusions the events since the last drawing touch
+	touched touches         // which those since an earlier position touch
 
 	rows  int           // in the part that is being filled
 	count int64         // readings that were told
@@ -71,6 +72,7 @@ func (h *history) tell(rec domain.Recorded) error {
 	}
 	h.next, h.last = rec.Position+1, rec.ID
 	h.stale.learn(rec.Event)
+	h.touched.add(rec.Position, rec.Event)
 	switch e := rec.Event.(type) {
 	case domain.SiteRegistered:
 		z, err := time.LoadLocation(e.Zone)

@@ -75,7 +75,8 @@ type Publisher struct {
 	tables  *tables
 	layout  *layout
 	history *history
-	closed  map[domain.Position]figures      // of closed periods, by the position of the closing
+	closed  map[domain.Position]figures // of closed periods, by the position of the closing
+	books   *books
 	settled map[domain.SiteID]domain.Instant // up to where the tables hold the site's conclusions
 	last    Published
 	broken  bool // an error left the tables half filled
@@ -214,7 +215,7 @@ func (p *Publisher) ready(ctx context.Context) error {
 		}
 	}
 	p.history, p.settled, p.broken = newHistory(p.tables), map[domain.SiteID]domain.Instant{}, false
-	p.closed = map[domain.Position]figures{}
+	p.closed, p.books = map[domain.Position]figures{}, nil
 	p.last = Published{}
 	return nil
 }
@@ -241,7 +242,7 @@ func (p *Publisher) Publish(ctx context.Context, log eventlog.Log, f *facts.Fact
 			return Published{}, err
 		}
 	}
-	if p.broken {
+	if p.broken || p.books != nil && !p.books.of(f) {
 		if err := p.reset(ctx); err != nil {
 			return Published{}, err
 		}
@@ -253,13 +254,7 @@ func (p *Publisher) Publish(ctx context.Context, log eventlog.Log, f *facts.Fact
 	if p.layout.end() > f.Next || p.before.Position > f.Next {
 		return Published{}, p.foreign(fmt.Sprintf("the log ends at position %d", f.Next))
 	}
-	if err := p.read(ctx, log, f.Next); err != nil {
-		return Published{}, err
-	}
-	if err := p.settleRows(ctx, f); err != nil {
-		return Published{}, err
-	}
-	if err := p.settleClosings(ctx, log, f); err != nil {
+	if err := p.follow(ctx, log, f); err != nil {
 		return Published{}, err
 	}
 	if err := p.compact(ctx); err != nil {
@@ -278,6 +273,23 @@ func (p *Publisher) Publish(ctx context.Context, log eventlog.Log, f *facts.Fact
 	}
 	p.last, p.before = out, out
 	return out, nil
+}
+
+// follow brings the tables to where the facts are.
+func (p *Publisher) follow(ctx context.Context, log eventlog.Log, f *facts.Facts) error {
+	if p.books == nil {
+		p.books = newBooks(f)
+	}
+	if err := p.read(ctx, log, f.Next); err != nil {
+		return err
+	}
+	if err := p.settleRows(ctx, f); err != nil {
+		return err
+	}
+	if err := p.settleClosings(ctx, log, f); err != nil {
+		return err
+	}
+	return p.books.book(ctx, p.tables, f)
 }
 
 // full reports an error that comes of a full disk, as DuckDB or the system
@@ -318,6 +330,7 @@ func (p *Publisher) read(ctx context.Context, log eventlog.Log, to domain.Positi
 		if err := p.history.tell(rec); err != nil {
 			return fmt.Errorf("event at position %d: %w", r.Position, err)
 		}
+		p.books.tell(rec)
 		if err := p.grow(r, rec); err != nil {
 			return fmt.Errorf("event at position %d: %w", r.Position, err)
 		}

@@ -655,6 +655,23 @@ CREATE TABLE receivables_ageing (
   bucket VARCHAR NOT NULL -- settled, not due, 1-30, 31-60, 61-90 or over 90 days
 );
 
+-- The double-entry books: one row a posting. The amounts of an entry sum to zero
+-- in each commodity, and so do those of the table. An entry is named by site,
+-- position and entry.
+CREATE TABLE journal (
+  position BIGINT NOT NULL, -- of the event that the entry follows from
+  event VARCHAR NOT NULL, -- id of that event
+  entry BIGINT NOT NULL, -- among the entries of the event, from 1
+  posting BIGINT NOT NULL, -- in the entry, from 1
+  site VARCHAR NOT NULL, -- whose books
+  local_day DATE NOT NULL, -- date of the entry, at the site
+  narration VARCHAR, -- what happened, in words
+  pending BOOLEAN NOT NULL, -- follows from days that are not closed yet, and may change
+  account VARCHAR NOT NULL, -- levels are separated by colons; the first is Assets, Liabilities, Equity, Income or Expenses
+  commodity VARCHAR NOT NULL, -- of the amount: a currency, or BTC
+  amount DECIMAL(28,8) NOT NULL -- into the account; negative: out of it
+);
+
 -- Issued invoices as cost and usage of their customers, under the column names
 -- of FOCUS (FinOps Open Cost and Usage Specification): one row a line, and one
 -- for the tax. Prices are contracted; there is no list.

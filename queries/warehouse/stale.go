@@ -1,6 +1,11 @@
 package warehouse
 
-import "wattbook/domain"
+import (
+	"cmp"
+	"slices"
+
+	"wattbook/domain"
+)
 
 // stale says from when on conclusions about intervals may differ from what
 // was drawn before: no fact changes what is concluded for an interval before
@@ -42,5 +47,54 @@ func (s *stale) learn(e domain.Event) {
 		from(e.At)
 	case domain.ContractSigned:
 		from(e.Start)
+	case domain.DeviceReplaced, domain.ObservationRejected, domain.FactConflicted, domain.AllocationDecided,
+		domain.PoolStatementReceived, domain.PayoutReceived, domain.PayoutReversed, domain.PoolPayoutStated, domain.DifferenceMarked, domain.PayoutReconciled,
+		domain.PeriodClosed, domain.InvoiceIssued, domain.InvoiceVoided, domain.NoteIssued,
+		domain.PaymentReceived, domain.PrepaymentReceived, domain.ServiceCreditClaimed, domain.UtilityBilled:
+		// Nothing is concluded from them for an interval: their days, months and
+		// invoices are drawn at every publication.
+	default:
+		from(beginning) // of an event that is not known here, anything
 	}
+}
+
+// touches say from when on conclusions may differ from what they were at an
+// earlier position. They are kept by position, to the day, without those that
+// an earlier instant at a later position makes idle: so the instants rise too.
+type touches []touch
+
+type touch struct {
+	position domain.Position
+	since    domain.Instant
+}
+
+// add adds what an event changes. A device that is registered changes what is
+// concluded only where the digests of a closing tell it.
+func (t *touches) add(p domain.Position, e domain.Event) {
+	s := nothing()
+	if _, ok := e.(domain.DeviceRegistered); ok {
+		return
+	}
+	if s.learn(e); s == nothing() {
+		return
+	}
+	since := s.since
+	if since != beginning {
+		since = since.Floor(domain.Day)
+	}
+	all := *t
+	for len(all) > 0 && all[len(all)-1].since >= since {
+		all = all[:len(all)-1]
+	}
+	*t = append(all, touch{p, since})
+}
+
+// since returns from when on the events at positions from one on may have
+// changed what is concluded.
+func (t touches) since(from domain.Position) domain.Instant {
+	i, _ := slices.BinarySearchFunc(t, from, func(x touch, p domain.Position) int { return cmp.Compare(x.position, p) })
+	if i == len(t) {
+		return nothing().since
+	}
+	return t[i].since
 }

@@ -69,13 +69,18 @@ type site struct {
 
 func newSite(t *testing.T, change func(*warehouse.Config)) *site {
 	t.Helper()
+	return siteOf(t, month, change)
+}
+
+func siteOf(t *testing.T, script string, change func(*warehouse.Config)) *site {
+	t.Helper()
 	s := &site{T: t, dir: filepath.Join(t.TempDir(), "warehouse"), player: logscript.New()}
 	s.config = warehouse.Config{Dir: s.dir, Now: s.player.Now, Logger: slog.New(slog.DiscardHandler), Random: rand.Reader}
 	if change != nil {
 		change(&s.config)
 	}
 	s.open()
-	s.play(month)
+	s.play(script)
 	return s
 }
 

@@ -119,7 +119,7 @@ func (p *Publisher) fill(ctx context.Context, f *facts.Facts, out Published) err
 	}
 	t := newTables(p.engine, "pub", made)
 	err := t.add("published", out.Position, instant(f.Recorded), out.At, out.Schema, out.LastEvent, out.ReadingRows, p.history.sum, out.Folder, out.Parts, out.OpenEpoch)
-	if err = errors.Join(err, p.concludeOpen(t, f), p.standing(t, f), p.closingRows(t), t.flush(ctx)); err != nil {
+	if err = errors.Join(err, p.concludeOpen(t, f), p.standing(t, f), p.closingRows(t), p.books.rows(t), t.flush(ctx)); err != nil {
 		return err
 	}
 	if err := p.engine.exec(ctx, derivedSQL); err != nil {

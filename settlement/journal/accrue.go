@@ -1,7 +1,9 @@
 package journal
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"math/big"
 	"slices"
 
@@ -35,79 +37,114 @@ func (l *ledger) take(account string, digits int32) int64 {
 	return more
 }
 
-// accrue makes the entries of revenue and of the cost of energy of an
-// interval, for each local day that begins in it.
-func (b *builder) accrue(iv domain.Interval, pending bool) ([]Entry, error) {
-	site, ok := b.facts.Site(b.site)
-	table := b.facts.Table(b.site)
-	if !ok || table == nil {
-		return nil, fmt.Errorf("site %s is not registered", b.site)
-	}
-	var all []Entry
-	for _, id := range b.facts.Contracts(b.site) {
-		entries, err := b.revenue(id, table, iv, pending)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, entries...)
-	}
-	energy, err := b.cost(site, iv, pending)
-	return append(all, energy...), err
+// accrued is what accrues over an interval: its entries, what of it is not
+// billed by income account, and what energy cost by local day.
+type accrued struct {
+	entries  []Entry
+	unbilled map[billed]map[string]int64
+	energy   map[string]int64
 }
 
-// revenue accrues what a contract earns interval by interval.
-func (b *builder) revenue(id domain.ContractID, table *facts.Table, iv domain.Interval, pending bool) ([]Entry, error) {
-	terms, err := accrual.Terms(b.facts, id, iv)
+// piece is what accrues exactly in part of a local day: of a contract and
+// billing period by income account, or of energy by expense account.
+type piece struct {
+	day     string
+	period  domain.Period
+	version int64 // of the contract
+	amounts map[string]*big.Rat
+}
+
+func (p *piece) add(account string, amount *big.Rat) {
+	if p.amounts[account] == nil {
+		p.amounts[account] = new(big.Rat)
+	}
+	p.amounts[account].Add(p.amounts[account], amount)
+}
+
+// span names the pieces of a contract, or those of energy, in part of a day.
+type span struct {
+	contract domain.ContractID
+	domain.Interval
+}
+
+// accrue makes the entries of revenue and of the cost of energy of an
+// interval, for each local day that begins in it.
+func (b *builder) accrue(f *facts.Facts, iv domain.Interval, pending bool) (accrued, error) {
+	out := accrued{unbilled: map[billed]map[string]int64{}, energy: map[string]int64{}}
+	site, ok := f.Site(b.site)
+	if !ok || f.Table(b.site) == nil {
+		return out, fmt.Errorf("site %s is not registered", b.site)
+	}
+	for _, id := range f.Contracts(b.site) {
+		terms, err := accrual.Terms(f, id, iv)
+		if err != nil {
+			return out, err
+		}
+		if len(terms) == 0 {
+			continue
+		}
+		currency := terms[0].Currency
+		pieces, err := b.pieces(f, id, iv, func(day string, part domain.Interval) ([]piece, error) { return earned(f, id, currency, day, part) })
+		if err != nil {
+			return out, err
+		}
+		b.revenue(&out, id, currency, pieces, pending)
+	}
+	pieces, err := b.pieces(f, "", iv, func(day string, part domain.Interval) ([]piece, error) { return spent(f, site, day, part) })
+	if err != nil {
+		return out, err
+	}
+	b.cost(&out, site, pieces, pending)
+	return out, nil
+}
+
+// pieces returns the pieces of an interval, computed day by day. Those that
+// are kept from before are not computed again.
+func (b *builder) pieces(f *facts.Facts, id domain.ContractID, iv domain.Interval, compute func(day string, part domain.Interval) ([]piece, error)) ([]piece, error) {
+	table, zone := f.Table(b.site), zoneOf(f, b.site)
+	var all []piece
+	for s, end := table.Slots(iv); s < end; {
+		day, first := dateIn(zone, table.Interval(s).Start), s
+		for s < end && dateIn(zone, table.Interval(s).Start) == day {
+			s++
+		}
+		of := span{id, domain.Interval{Start: table.Interval(first).Start, End: table.Interval(s - 1).End}}
+		some, ok := b.kept[of]
+		if !ok {
+			var err error
+			if some, err = compute(day, of.Interval); err != nil {
+				return nil, err
+			}
+		}
+		if b.fresh != nil {
+			b.fresh[of] = some
+		}
+		all = append(all, some...)
+	}
+	return all, nil
+}
+
+// earned returns what a contract earns in part of a local day.
+func earned(f *facts.Facts, id domain.ContractID, currency domain.Currency, day string, iv domain.Interval) ([]piece, error) {
+	terms, err := accrual.Terms(f, id, iv)
 	if err != nil || len(terms) == 0 {
 		return nil, err
 	}
-	first, end := table.Slots(iv)
-	var all []Entry
-	var from ref
-	currency := terms[0].Currency
-	sums := map[domain.Period]*ledger{}
-	touched := map[string]bool{}
-	day, period := "", domain.Period{}
-	flush := func() {
-		if day == "" {
-			return
-		}
-		e := Entry{Date: day, Narration: fmt.Sprintf("Accrual of contract %s", id), Pending: pending, Event: from.event, Position: from.position}
-		of := billed{id, period}
-		sum := int64(0)
-		for _, account := range sorted(touched) {
-			if v := sums[period].take(account, currency.Digits()); v != 0 {
-				sum += v
-				e.Postings = append(e.Postings, minor(account, -v, currency))
-				if b.unbilled[of] == nil {
-					b.unbilled[of] = map[string]int64{}
-				}
-				b.unbilled[of][account] += v
-			}
-		}
-		if len(e.Postings) > 0 {
-			if sum != 0 {
-				e.Postings = append([]Posting{minor(unbilled(id), sum, currency)}, e.Postings...)
-			}
-			all = append(all, e)
-		}
-		clear(touched)
-	}
-	for s := first; s < end; s++ {
+	table := f.Table(terms[0].Site)
+	var all []piece
+	for s, end := table.Slots(iv); s < end; s++ {
 		slot := table.Interval(s)
 		for _, c := range terms {
 			if c.Currency != currency {
 				continue // an invoice of two currencies is refused
 			}
 			for _, p := range c.Over(slot) {
-				if d := dateIn(b.zone(), slot.Start); d != day || c.Period(p.Interval.Start) != period {
-					flush()
-					day, period = d, c.Period(p.Interval.Start)
+				period := c.Period(p.Interval.Start)
+				if n := len(all); n == 0 || all[n-1].period != period {
+					all = append(all, piece{day: day, period: period, amounts: map[string]*big.Rat{}})
 				}
-				if sums[period] == nil {
-					sums[period] = newLedger()
-				}
-				from = b.refs[fmt.Sprintf("contract %s %d", id, c.Version)]
+				now := &all[len(all)-1]
+				now.version = c.Version
 				if p.Amount == nil || p.Amount.Sign() == 0 {
 					continue // what is unknown is revenue when it is invoiced
 				}
@@ -115,56 +152,60 @@ func (b *builder) revenue(id domain.ContractID, table *facts.Table, iv domain.In
 				if p.Charge.Measure == domain.MeasureEnergy {
 					unit = "kWh"
 				}
-				account := incomeOf(p.Charge.Kind, unit)
-				touched[account] = true
-				sums[period].add(account, p.Amount)
+				now.add(incomeOf(p.Charge.Kind, unit), p.Amount)
 			}
 		}
 	}
-	flush()
 	return all, nil
 }
 
-func sorted(set map[string]bool) []string {
-	var all []string
-	for k := range set {
-		all = append(all, k)
-	}
-	slices.Sort(all)
-	return all
-}
-
-// cost accrues what energy costs at its published price, and its delivery.
-func (b *builder) cost(site domain.SiteRegistered, iv domain.Interval, pending bool) ([]Entry, error) {
-	from, digits := b.refs["site"], site.Currency.Digits()
-	account := accruedEnergy(site)
-	var all []Entry
-	sums, touched, day := newLedger(), map[string]bool{}, ""
-	flush := func() {
-		e := Entry{Date: day, Narration: "Energy used", Pending: pending, Event: from.event, Position: from.position}
-		sum := int64(0)
-		for _, a := range sorted(touched) {
-			if v := sums.take(a, digits); v != 0 {
-				sum += v
-				e.Postings = append(e.Postings, minor(a, v, site.Currency))
+// revenue makes the entries of what a contract earns, one a day and period.
+func (b *builder) revenue(out *accrued, id domain.ContractID, currency domain.Currency, pieces []piece, pending bool) {
+	sums := map[domain.Period]*ledger{}
+	for i := 0; i < len(pieces); {
+		first := pieces[i]
+		if sums[first.period] == nil {
+			sums[first.period] = newLedger()
+		}
+		touched, version := map[string]bool{}, first.version
+		for ; i < len(pieces) && pieces[i].day == first.day && pieces[i].period == first.period; i++ {
+			version = pieces[i].version
+			for account, amount := range pieces[i].amounts {
+				touched[account] = true
+				sums[first.period].add(account, amount)
 			}
+		}
+		from := b.refs[fmt.Sprintf("contract %s %d", id, version)]
+		e := Entry{Date: first.day, Narration: fmt.Sprintf("Accrual of contract %s", id), Pending: pending, Event: from.event, Position: from.position}
+		of, sum := billed{id, first.period}, int64(0)
+		for _, account := range slices.Sorted(maps.Keys(touched)) {
+			v := sums[first.period].take(account, currency.Digits())
+			if v == 0 {
+				continue
+			}
+			sum += v
+			e.Postings = append(e.Postings, minor(account, -v, currency))
+			if out.unbilled[of] == nil {
+				out.unbilled[of] = map[string]int64{}
+			}
+			out.unbilled[of][account] += v
+		}
+		if sum != 0 {
+			e.Postings = append([]Posting{minor(unbilled(id), sum, currency)}, e.Postings...)
 		}
 		if len(e.Postings) > 0 {
-			b.energy[day] += sum
-			if sum != 0 {
-				e.Postings = append(e.Postings, minor(account, -sum, site.Currency))
-			}
-			all = append(all, e)
+			out.entries = append(out.entries, e)
 		}
-		clear(touched)
 	}
-	for row, err := range margin.Rows(b.facts, b.site, iv) {
+}
+
+// spent returns what energy costs in part of a local day at its published
+// price, and its delivery.
+func spent(f *facts.Facts, site domain.SiteRegistered, day string, iv domain.Interval) ([]piece, error) {
+	now := piece{day: day, amounts: map[string]*big.Rat{}}
+	for row, err := range margin.Rows(f, site.Site, iv) {
 		if err != nil {
 			return nil, err
-		}
-		if d := dateIn(b.zone(), row.Interval.Start); d != day {
-			flush()
-			day = d
 		}
 		for _, u := range []struct {
 			name string
@@ -174,28 +215,45 @@ func (b *builder) cost(site domain.SiteRegistered, iv domain.Interval, pending b
 				continue
 			}
 			delivery := site.Dispatch.Adder.Mul(u.use.Energy.MegawattHours())
-			for _, part := range []struct {
-				name   string
-				amount domain.Decimal
-			}{{"Supply", u.use.Cost.Sub(delivery)}, {"Delivery", delivery}} {
-				a := "Expenses:Energy:" + u.name + ":" + part.name
-				touched[a] = true
-				sums.add(a, part.amount.Rat())
-			}
+			now.add("Expenses:Energy:"+u.name+":Supply", u.use.Cost.Sub(delivery).Rat())
+			now.add("Expenses:Energy:"+u.name+":Delivery", delivery.Rat())
 		}
 	}
-	flush()
-	return all, nil
+	return []piece{now}, nil
 }
 
-// open accrues the days that no closing covers, from what is known at the head
-// of the log.
-func (b *builder) open() error {
-	table := b.facts.Table(b.site)
-	if table == nil {
-		return nil
+// cost makes the entries of the cost of energy, one a day.
+func (b *builder) cost(out *accrued, site domain.SiteRegistered, pieces []piece, pending bool) {
+	from, digits := b.refs["site"], site.Currency.Digits()
+	sums := newLedger()
+	for _, p := range pieces {
+		e := Entry{Date: p.day, Narration: "Energy used", Pending: pending, Event: from.event, Position: from.position}
+		sum := int64(0)
+		for _, account := range slices.Sorted(maps.Keys(p.amounts)) {
+			sums.add(account, p.amounts[account])
+			if v := sums.take(account, digits); v != 0 {
+				sum += v
+				e.Postings = append(e.Postings, minor(account, v, site.Currency))
+			}
+		}
+		if len(e.Postings) == 0 {
+			continue
+		}
+		out.energy[p.day] += sum
+		if sum != 0 {
+			e.Postings = append(e.Postings, minor(accruedEnergy(site), -sum, site.Currency))
+		}
+		out.entries = append(out.entries, e)
 	}
-	slices.SortFunc(b.closed, func(x, y domain.PeriodClosed) int { return int(x.Interval.Start.Sub(y.Interval.Start) / domain.Day) })
+}
+
+// open accrues the days that no closing covers, from what is known.
+func (b *builder) open(f *facts.Facts) ([]Entry, error) {
+	table := f.Table(b.site)
+	if table == nil {
+		return nil, nil
+	}
+	slices.SortFunc(b.closed, func(x, y domain.PeriodClosed) int { return cmp.Compare(x.Interval.Start, y.Interval.Start) })
 	known := domain.Interval{Start: table.Start(), End: table.End()}
 	var gaps []domain.Interval
 	for _, c := range b.closed {
@@ -207,19 +265,20 @@ func (b *builder) open() error {
 	if known.Valid() {
 		gaps = append(gaps, known)
 	}
+	var all []Entry
 	for _, gap := range gaps {
 		for _, run := range table.Extent(gap.Start) { // a reading of another century is not followed by its years
 			if run = run.Overlap(gap); !run.Valid() {
 				continue
 			}
-			entries, err := b.accrue(run, true)
+			of, err := b.accrue(f, run, true)
 			if err != nil {
-				return err
+				return nil, err
 			}
-			b.entries = append(b.entries, entries...)
+			all = append(all, of.entries...)
 		}
 	}
-	return nil
+	return all, nil
 }
 
 // utility books a bill of the utility. Where all of its interval is closed,
@@ -255,7 +314,7 @@ func (b *builder) trueUp(rec domain.Recorded, at domain.Instant) {
 		}
 		accrued := int64(0)
 		for day, v := range b.energy {
-			if day >= dateIn(b.zone(), e.Interval.Start) && day < dateIn(b.zone(), e.Interval.End) {
+			if day >= dateIn(zoneOf(b.facts, b.site), e.Interval.Start) && day < dateIn(zoneOf(b.facts, b.site), e.Interval.End) {
 				accrued += v
 			}
 		}

@@ -25,11 +25,7 @@ type Books struct {
 
 // Build derives the books of a site from a log up to its head.
 func Build(ctx context.Context, log eventlog.Log, site domain.SiteID) (Books, error) {
-	b := &builder{
-		site: site, facts: facts.New(), drawn: map[domain.Position][]domain.Period{}, accrued: map[domain.Period][]Entry{}, refs: map[string]ref{},
-		unbilled: map[billed]map[string]int64{}, energy: map[string]int64{}, issued: map[string]issue{}, mined: map[domain.Instant]mined{},
-		received: map[receipt]domain.PayoutReceived{},
-	}
+	b := newBuilder(site)
 	head, err := log.Head(ctx)
 	if err != nil {
 		return Books{}, fmt.Errorf("journal: %w", err)
@@ -53,19 +49,26 @@ func Build(ctx context.Context, log eventlog.Log, site domain.SiteID) (Books, er
 			return Books{}, fmt.Errorf("journal: event at position %d: %w", r.Position, err)
 		}
 	}
-	if err := b.open(); err != nil {
+	pending, err := b.open(b.facts)
+	if err != nil {
 		return Books{}, fmt.Errorf("journal: %w", err)
 	}
-	for _, e := range b.entries {
+	return b.books(b.facts, slices.Concat(b.entries, pending))
+}
+
+// books returns entries in the order of their dates and events, as of what
+// is known.
+func (b *builder) books(f *facts.Facts, entries []Entry) (Books, error) {
+	for _, e := range entries {
 		if err := e.Check(); err != nil {
 			return Books{}, fmt.Errorf("journal: event at position %d: %w", e.Position, err)
 		}
 	}
-	slices.SortStableFunc(b.entries, func(x, y Entry) int {
+	slices.SortStableFunc(entries, func(x, y Entry) int {
 		return cmp.Or(strings.Compare(x.Date, y.Date), cmp.Compare(x.Position, y.Position))
 	})
-	reg, _ := b.facts.Site(site)
-	return Books{Site: reg, AsOf: head, Entries: b.entries}, nil
+	reg, _ := f.Site(b.site)
+	return Books{Site: reg, AsOf: f.Next, Entries: entries}, nil
 }
 
 // ref names an event.
@@ -91,6 +94,14 @@ type issue struct {
 // mined is what was booked for a mining day.
 type mined struct{ expected, variance domain.Satoshi }
 
+func newBuilder(site domain.SiteID) *builder {
+	return &builder{
+		site: site, facts: facts.New(), drawn: map[domain.Position][]domain.Period{}, accrued: map[domain.Period]accrued{}, refs: map[string]ref{},
+		unbilled: map[billed]map[string]int64{}, energy: map[string]int64{}, issued: map[string]issue{}, mined: map[domain.Instant]mined{},
+		received: map[receipt]domain.PayoutReceived{},
+	}
+}
+
 // builder folds the log into entries.
 type builder struct {
 	site    domain.SiteID
@@ -98,7 +109,7 @@ type builder struct {
 	entries []Entry
 
 	drawn    map[domain.Position][]domain.Period // periods by the position that they were closed at
-	accrued  map[domain.Period][]Entry           // of periods that are drawn, until their closing is on record
+	accrued  map[domain.Period]accrued           // of periods that are drawn, until their closing is on record
 	refs     map[string]ref                      // of the events that accruals follow from
 	unbilled map[billed]map[string]int64         // by income account, in minor units
 	energy   map[string]int64                    // accrued by local day
@@ -107,6 +118,8 @@ type builder struct {
 	received map[receipt]domain.PayoutReceived // with the block that confirms it
 	closed   []domain.PeriodClosed
 	bills    []domain.UtilityBilled // not trued up yet
+
+	kept, fresh map[span][]piece // of days that were computed before, and now; nil: none are kept
 }
 
 // collect finds where periods were drawn.
@@ -133,10 +146,10 @@ func (b *builder) collect(ctx context.Context, log eventlog.Log, head domain.Pos
 	return nil
 }
 
-// zone returns the site's zone.
-func (b *builder) zone() *time.Location {
-	if s, ok := b.facts.Site(b.site); ok {
-		if z, err := b.facts.Zone(s.Zone); err == nil {
+// zoneOf returns a site's zone.
+func zoneOf(f *facts.Facts, site domain.SiteID) *time.Location {
+	if s, ok := f.Site(site); ok {
+		if z, err := f.Zone(s.Zone); err == nil {
 			return z
 		}
 	}
@@ -148,7 +161,7 @@ func (b *builder) apply(rec domain.Recorded) error {
 	for _, p := range b.drawn[rec.Position] {
 		i := slices.IndexFunc(b.closed, func(c domain.PeriodClosed) bool { return c.Period == p })
 		var err error
-		if b.accrued[p], err = b.accrue(b.closed[i].Interval, false); err != nil {
+		if b.accrued[p], err = b.accrue(b.facts, b.closed[i].Interval, false); err != nil {
 			return err
 		}
 	}
@@ -171,10 +184,7 @@ func (b *builder) apply(rec domain.Recorded) error {
 		b.refs[fmt.Sprintf("contract %s %d", e.Contract, e.Version)] = refOf(rec)
 	case domain.PeriodClosed:
 		if e.Site == b.site {
-			for _, entry := range b.accrued[e.Period] {
-				entry.Event, entry.Position = rec.ID, rec.Position
-				b.entries = append(b.entries, entry)
-			}
+			b.close(rec, b.accrued[e.Period])
 			delete(b.accrued, e.Period)
 			b.trueUp(rec, e.Interval.End)
 		}
@@ -206,6 +216,25 @@ func (b *builder) apply(rec domain.Recorded) error {
 		b.reverse(rec, e)
 	}
 	return nil
+}
+
+// close books what a closed period accrued.
+func (b *builder) close(rec domain.Recorded, of accrued) {
+	for _, entry := range of.entries {
+		entry.Event, entry.Position = rec.ID, rec.Position
+		b.entries = append(b.entries, entry)
+	}
+	for k, accounts := range of.unbilled {
+		if b.unbilled[k] == nil {
+			b.unbilled[k] = map[string]int64{}
+		}
+		for account, v := range accounts {
+			b.unbilled[k][account] += v
+		}
+	}
+	for day, v := range of.energy {
+		b.energy[day] += v
+	}
 }
 
 // concerns returns the number of the invoice that an event changes the
@@ -241,7 +270,7 @@ func (b *builder) book(rec domain.Recorded, at domain.Instant, narration string,
 		return
 	}
 	b.entries = append(b.entries, Entry{
-		Date: dateIn(b.zone(), at), Narration: narration, Event: rec.ID, Position: rec.Position, Postings: postings,
+		Date: dateIn(zoneOf(b.facts, b.site), at), Narration: narration, Event: rec.ID, Position: rec.Position, Postings: postings,
 	})
 }
 

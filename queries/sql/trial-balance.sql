@@ -1,0 +1,13 @@
+-- The trial balance: what each account of the books holds, as wattbook journal balance shows it.
+-- param day (day): up to this day at the site; without it all of them, and those that are pending
+SELECT
+  site,
+  account,
+  CAST(sum(amount) AS DECIMAL(38,8)) AS balance, -- positive: debit; the balances of a commodity sum to zero
+  commodity,
+  CAST(sum(amount) FILTER (pending) AS DECIMAL(38,8)) AS pending -- part of it that may change until its period is closed
+FROM journal
+WHERE local_day <= COALESCE(CAST(getvariable('day') AS DATE), local_day)
+GROUP BY ALL
+HAVING balance <> 0
+ORDER BY site, account, commodity;
