@@ -3,8 +3,8 @@
 SELECT
   i.customer_name,
   i.number, -- of the invoice
-  sum(l.amount) FILTER (l.kind LIKE 'reserved-%' AND l.unit LIKE '%-month') AS committed, -- due whatever was used
-  sum(l.amount) FILTER (NOT (l.kind LIKE 'reserved-%' AND l.unit LIKE '%-month')) AS by_use,
+  sum(l.amount) FILTER (l.kind LIKE 'reserved-%' AND l.unit LIKE '%-month' OR l.kind IN ('fixed', 'minimum', 'commitment')) AS committed, -- due whatever was used
+  sum(l.amount) FILTER (NOT (l.kind LIKE 'reserved-%' AND l.unit LIKE '%-month' OR l.kind IN ('fixed', 'minimum', 'commitment'))) AS by_use,
   i.subtotal,
   i.tax_amount,
   i.total,

@@ -106,29 +106,17 @@ SELECT o.position, o.number, o.site, o.contract, o.customer, o.customer_name, o.
 FROM owed o, (SELECT CAST(known_utc AS DATE) AS day FROM published) k
 ORDER BY o.position;
 
-INSERT INTO focus_cost_and_usage
-WITH sold AS (
-  SELECT i.*, c.seller_name
-  FROM invoices i LEFT JOIN (SELECT contract, version, seller_name FROM contracts) c ON c.contract = i.contract AND c.version = i.contract_version
-)
-SELECT l.amount, i.customer, i.customer_name, i.currency, i.start_utc, i.end_utc, 'Usage', NULL, l.description,
-  CASE WHEN l.unit IN ('GPU-month', 'kW-month') THEN 'Recurring' ELSE 'Usage-Based' END, l.start_utc, l.end_utc,
-  CASE WHEN l.unit IN ('GPU-hour', 'kWh') THEN l.quantity END, CASE l.unit WHEN 'GPU-hour' THEN 'GPU Hours' WHEN 'kWh' THEN 'kWh' END,
-  l.amount, l.unit_price, l.amount, i.seller_name, i.number || '/' || l.line, i.number, i.seller_name, l.amount, l.unit_price,
-  CASE WHEN l.unit IN ('GPU-month', 'kW-month') THEN 'Committed' WHEN l.unit_price IS NULL THEN 'Dynamic' ELSE 'Standard' END,
-  l.quantity, CASE l.unit WHEN 'GPU-month' THEN 'GPU Months' WHEN 'GPU-hour' THEN 'GPU Hours' WHEN 'kW-month' THEN 'kW Months' ELSE l.unit END,
-  l.site, CASE WHEN l.unit LIKE 'GPU%' THEN 'AI and Machine Learning' ELSE 'Other' END,
-  CASE l.unit WHEN 'GPU-month' THEN 'GPU Capacity' WHEN 'GPU-hour' THEN 'GPU Hours' WHEN 'kW-month' THEN 'Power Capacity' ELSE 'Power' END,
-  i.seller_name, l.kind, i.contract || '/' || i.contract_version || '/' || l.charge, i.contract, i.position, i.as_of_position, l.estimated_quantity
-FROM invoice_lines l JOIN sold i USING (number)
-UNION ALL
-SELECT i.tax_amount, i.customer, i.customer_name, i.currency, i.start_utc, i.end_utc, 'Tax', NULL, i.tax_name,
-  'Usage-Based', i.start_utc, i.end_utc, NULL, NULL, i.tax_amount, NULL, i.tax_amount, i.seller_name, i.number || '/tax', i.number, i.seller_name, i.tax_amount, NULL,
-  NULL, NULL, NULL, i.site, 'Other', 'Tax', i.seller_name, NULL, NULL, i.contract, i.position, i.as_of_position, NULL
-FROM sold i
-ORDER BY ALL;
-
 INSERT INTO focus_invoice_detail
-SELECT i.number, c.seller_name, i.customer, i.customer_name, i.currency, i.start_utc, i.end_utc, i.issued_day, i.due_day, i.total, i.position
-FROM invoices i LEFT JOIN (SELECT contract, version, seller_name FROM contracts) c ON c.contract = i.contract AND c.version = i.contract_version
-ORDER BY i.position;
+WITH documents AS (
+  SELECT number, customer, customer_name, currency, start_utc, end_utc, issued_day, due_day, 'invoice' AS kind, NULL AS corrects, position FROM invoices
+  UNION ALL
+  SELECT number, customer, customer_name, currency, NULL, NULL, issued_day, due_day, kind, corrects, position FROM credit_notes
+), billed AS (
+  SELECT InvoiceId, any_value(InvoiceIssuerName) AS issuer, any_value(BillingPeriodStart) AS start_utc, any_value(BillingPeriodEnd) AS end_utc, sum(BilledCost) AS cost
+  FROM focus_cost_and_usage GROUP BY InvoiceId
+)
+SELECT d.number, b.issuer, d.customer, d.customer_name, d.currency, COALESCE(b.start_utc, d.start_utc), COALESCE(b.end_utc, d.end_utc), d.issued_day, d.due_day,
+  CAST(COALESCE(b.cost, 0) AS DECIMAL(22,3)), d.kind, d.corrects, d.position
+FROM documents d LEFT JOIN billed b ON b.InvoiceId = d.number
+WHERE d.kind = 'invoice' OR b.cost IS NOT NULL
+ORDER BY d.position;

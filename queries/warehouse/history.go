@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"wattbook/domain"
+	"wattbook/settlement/document"
 )
 
 // history fills the tables whose rows are events of the log, in its order. It
@@ -279,7 +280,7 @@ func (h *history) invoice(p domain.Position, inv domain.Invoice) error {
 			return err
 		}
 	}
-	return nil
+	return h.focus(p, document.FOCUSRows(inv))
 }
 
 func (h *history) note(p domain.Position, n domain.Note) error {
@@ -301,7 +302,7 @@ func (h *history) note(p domain.Position, n domain.Note) error {
 			return err
 		}
 	}
-	return nil
+	return h.focus(p, document.NoteFOCUSRows(n))
 }
 
 func (h *history) reconciliation(p domain.Position, r domain.PayoutReconciled) error {

@@ -264,11 +264,11 @@ CREATE TABLE contract_charges (
   contract VARCHAR NOT NULL, -- the contract
   version BIGINT NOT NULL, -- of the contract
   charge VARCHAR NOT NULL, -- names the charge in the contract
-  kind VARCHAR NOT NULL, -- reserved-gpus, on-demand-gpus, reserved-power or power-pass-through
+  kind VARCHAR NOT NULL, -- reserved-gpus, on-demand-gpus, reserved-power, power-pass-through, fixed, usage, demand, percentage, minimum, maximum, commitment or sla-credit
   description VARCHAR, -- as the invoice has it
   quantity BIGINT, -- GPUs or kW that are reserved
   currency VARCHAR NOT NULL, -- of rates and adder
-  rate DECIMAL(28,10), -- per GPU-month, GPU-hour or kW-month, as the kind says
+  rate DECIMAL(28,10), -- per GPU-month, GPU-hour, kW-month, kWh or month, as the kind says; NULL where tiers, a table or an index set it (see terms)
   overage_rate DECIMAL(28,10), -- per GPU-hour beyond the reservation
   adder_per_megawatt_hour DECIMAL(28,10), -- of a pass-through, on top of the price of power
   loss_portion DECIMAL(28,10), -- of a pass-through: scales the energy up to the revenue meter
@@ -541,7 +541,7 @@ CREATE TABLE invoice_lines (
   first_day DATE NOT NULL, -- of service, in the contract's zone
   last_day DATE NOT NULL, -- of service, in the contract's zone
   quantity DECIMAL(28,10) NOT NULL, -- in unit
-  unit VARCHAR NOT NULL, -- GPU-month, GPU-hour, kW-month or kWh
+  unit VARCHAR NOT NULL, -- GPU-month, GPU-hour, kW-month, kWh, month or each
   unit_price DECIMAL(28,10), -- NULL where every interval has its own
   currency VARCHAR NOT NULL, -- of unit price and amount
   amount DECIMAL(22,3) NOT NULL, -- rounded once
@@ -672,61 +672,69 @@ CREATE TABLE journal (
   amount DECIMAL(28,8) NOT NULL -- into the account; negative: out of it
 );
 
--- Issued invoices as cost and usage of their customers, under the column names
--- of FOCUS (FinOps Open Cost and Usage Specification): one row a line, and one
--- for the tax. Prices are contracted; there is no list.
+-- Issued invoices, and the credit and debit notes that correct them, as cost and
+-- usage of their customers under the column names of FOCUS (FinOps Open Cost and
+-- Usage Specification): the rows of their documents, one a line, and one each
+-- for the tax and for what was prepaid. Prices are contracted; there is no list.
 CREATE TABLE focus_cost_and_usage (
-  BilledCost DECIMAL(22,3) NOT NULL, -- on the invoice
+  BilledCost DECIMAL(22,3) NOT NULL, -- on the document; the rows of one sum to what it asks to be paid
   BillingAccountId VARCHAR NOT NULL, -- the customer
   BillingAccountName VARCHAR, -- the customer, as the documents name it
   BillingCurrency VARCHAR NOT NULL, -- of all amounts
-  BillingPeriodStart TIMESTAMP NOT NULL, -- of the invoice, UTC
   BillingPeriodEnd TIMESTAMP NOT NULL, -- exclusive, UTC
-  ChargeCategory VARCHAR NOT NULL, -- Usage or Tax
-  ChargeClass VARCHAR, -- Correction, or NULL
+  BillingPeriodStart TIMESTAMP NOT NULL, -- of the invoice, UTC; a note is billed in the month of its issue
+  CapacityReservationId VARCHAR, -- charge of a reservation
+  CapacityReservationStatus VARCHAR, -- Used or Unused: which part of the reservation the row is
+  ChargeCategory VARCHAR NOT NULL, -- Usage, Credit, Adjustment or Tax
+  ChargeClass VARCHAR, -- Correction: the row is of a note; else NULL
   ChargeDescription VARCHAR, -- as the documents have it
-  ChargeFrequency VARCHAR NOT NULL, -- Recurring or Usage-Based
-  ChargePeriodStart TIMESTAMP NOT NULL, -- of service, UTC
+  ChargeFrequency VARCHAR NOT NULL, -- Recurring, Usage-Based or One-Time
   ChargePeriodEnd TIMESTAMP NOT NULL, -- exclusive, UTC
+  ChargePeriodStart TIMESTAMP NOT NULL, -- of service, UTC
   ConsumedQuantity DECIMAL(28,10), -- of what is charged by use
-  ConsumedUnit VARCHAR, -- GPU Hours or kWh
-  ContractedCost DECIMAL(22,3) NOT NULL, -- ContractedUnitPrice times PricingQuantity, rounded
-  ContractedUnitPrice DECIMAL(28,10), -- NULL where every interval has its own
-  EffectiveCost DECIMAL(22,3) NOT NULL, -- the same as BilledCost: there are no prepayments
+  ConsumedUnit VARCHAR, -- of ConsumedQuantity
+  ContractedCost DECIMAL(28,10) NOT NULL, -- ContractedUnitPrice times PricingQuantity
+  ContractedUnitPrice DECIMAL(28,10), -- NULL where there is not one price for all of the row
+  EffectiveCost DECIMAL(22,3) NOT NULL, -- BilledCost; 0 of what a prepayment takes off
   HostProviderName VARCHAR, -- who runs the site
-  InvoiceDetailId VARCHAR NOT NULL, -- number and line of the invoice
-  InvoiceId VARCHAR NOT NULL, -- number of the invoice
+  InvoiceDetailId VARCHAR NOT NULL, -- line of the document, and of a reservation which part
+  InvoiceId VARCHAR NOT NULL, -- number of the invoice or note
   InvoiceIssuerName VARCHAR, -- the seller
-  ListCost DECIMAL(22,3) NOT NULL, -- the same as ContractedCost
+  ListCost DECIMAL(28,10) NOT NULL, -- the same as ContractedCost
   ListUnitPrice DECIMAL(28,10), -- the same as ContractedUnitPrice
-  PricingCategory VARCHAR, -- Committed, Standard or Dynamic
+  PricingCategory VARCHAR, -- Committed, Standard, Dynamic or Other
   PricingQuantity DECIMAL(28,10), -- in PricingUnit
-  PricingUnit VARCHAR, -- GPU Months, GPU Hours, kW Months or kWh
+  PricingUnit VARCHAR, -- GPU Months, GPU Hours, kW Months, kWh and others
   RegionId VARCHAR NOT NULL, -- the site
+  RegionName VARCHAR, -- the site
   ServiceCategory VARCHAR NOT NULL, -- AI and Machine Learning, or Other
-  ServiceName VARCHAR NOT NULL, -- GPU Capacity, GPU Hours, Power Capacity, Power or Tax
+  ServiceName VARCHAR NOT NULL, -- GPU compute, Power or Billing
   ServiceProviderName VARCHAR, -- the seller
-  SkuId VARCHAR, -- kind of the charge
-  SkuPriceId VARCHAR, -- contract, version and charge
+  SkuId VARCHAR, -- charge of the contract
+  SkuPriceId VARCHAR, -- charge and description
   SubAccountId VARCHAR NOT NULL, -- the contract
-  x_position BIGINT NOT NULL, -- of the issue
-  x_as_of_position BIGINT NOT NULL, -- what was known when the invoice was drawn
-  x_estimated_quantity DECIMAL(28,10) -- part of PricingQuantity that rests on estimates
+  x_ContractVersion BIGINT NOT NULL, -- the last one in force in the period
+  x_EstimatedQuantity DECIMAL(28,10), -- part of PricingQuantity that rests on estimates
+  x_LogPosition BIGINT NOT NULL, -- what was known when the document was drawn
+  x_ReferenceInvoiceId VARCHAR, -- the invoice that a note corrects
+  x_Position BIGINT NOT NULL -- of the issue
 );
 
--- Issued invoices under the column names of FOCUS: one row an invoice.
+-- Issued invoices and notes under the column names of FOCUS: one row a document.
 CREATE TABLE focus_invoice_detail (
-  InvoiceId VARCHAR NOT NULL, -- number of the invoice
+  InvoiceId VARCHAR NOT NULL, -- number of the invoice or note
   InvoiceIssuerName VARCHAR, -- the seller
   BillingAccountId VARCHAR NOT NULL, -- the customer
   BillingAccountName VARCHAR, -- the customer, as the documents name it
   BillingCurrency VARCHAR NOT NULL, -- of all amounts
-  BillingPeriodStart TIMESTAMP NOT NULL, -- UTC
+  BillingPeriodStart TIMESTAMP NOT NULL, -- UTC; a note is billed in the month of its issue
   BillingPeriodEnd TIMESTAMP NOT NULL, -- exclusive, UTC
   InvoiceIssueDate DATE NOT NULL, -- in the contract's zone
   PaymentDueDate DATE NOT NULL, -- in the contract's zone
   BilledCost DECIMAL(22,3) NOT NULL, -- payable: the sum of BilledCost of its rows in focus_cost_and_usage
-  x_position BIGINT NOT NULL -- of the issue
+  x_Kind VARCHAR NOT NULL, -- invoice, credit (note) or debit (note)
+  x_ReferenceInvoiceId VARCHAR, -- the invoice that a note corrects
+  x_Position BIGINT NOT NULL -- of the issue
 );
 
 -- What a mining pool says it owes for a day. A later row for the same day is

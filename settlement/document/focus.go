@@ -10,9 +10,9 @@ import (
 	"wattbook/domain"
 )
 
-// focusColumns are the columns of FOCUS Cost and Usage that apply to us, in
+// FOCUSColumns are the columns of FOCUS Cost and Usage that apply to us, in
 // the order of the rows, and our own (x_) after them.
-func focusColumns() []string {
+func FOCUSColumns() []string {
 	return []string{
 		"BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodEnd", "BillingPeriodStart",
 		"CapacityReservationId", "CapacityReservationStatus", "ChargeCategory", "ChargeClass", "ChargeDescription", "ChargeFrequency",
@@ -23,8 +23,23 @@ func focusColumns() []string {
 	}
 }
 
-// focusRow is a row by column; a column that is not there is null.
-type focusRow map[string]string
+// FOCUSRow is a row by column; a column that is empty or not there is null.
+type FOCUSRow map[string]string
+
+// FOCUSRows returns the rows of [FOCUS]. Of an invoice that no document could be
+// made of they say what it says.
+func FOCUSRows(inv domain.Invoice) []FOCUSRow { return focusRows(inv, "", inv.Interval) }
+
+// NoteFOCUSRows returns the rows of [NoteFOCUS], likewise.
+func NoteFOCUSRows(n domain.Note) []FOCUSRow {
+	c := newCalendar(n.Invoice)
+	issued := c.local(n.Issued)
+	period := domain.Period{Year: issued.Year(), Month: issued.Month()}
+	shift := domain.DurationOf(c.end)
+	billing := period.In(issued.Location())
+	billing.Start, billing.End = billing.Start.Add(-shift), billing.End.Add(-shift)
+	return focusRows(n.Invoice, n.Corrects, billing)
+}
 
 // FOCUS returns an invoice as rows of FOCUS Cost and Usage, as CSV. The sum of
 // BilledCost is what the invoice asks to be paid: a row takes off what is paid
@@ -34,7 +49,7 @@ func FOCUS(inv domain.Invoice) ([]byte, error) {
 	if err := check(inv); err != nil {
 		return nil, fmt.Errorf("render %q as FOCUS rows: %w", inv.Number, err)
 	}
-	return focusCSV(focusRows(inv, "", inv.Interval))
+	return focusCSV(FOCUSRows(inv))
 }
 
 // NoteFOCUS is [FOCUS] of a note: corrections in the billing period of its
@@ -43,19 +58,13 @@ func NoteFOCUS(n domain.Note) ([]byte, error) {
 	if err := check(n.Invoice); err != nil {
 		return nil, fmt.Errorf("render %q as FOCUS rows: %w", n.Number, err)
 	}
-	c := newCalendar(n.Invoice)
-	issued := c.local(n.Issued)
-	period := domain.Period{Year: issued.Year(), Month: issued.Month()}
-	shift := domain.DurationOf(c.end)
-	billing := period.In(issued.Location())
-	billing.Start, billing.End = billing.Start.Add(-shift), billing.End.Add(-shift)
-	return focusCSV(focusRows(n.Invoice, n.Corrects, billing))
+	return focusCSV(NoteFOCUSRows(n))
 }
 
-func focusCSV(rows []focusRow) ([]byte, error) {
+func focusCSV(rows []FOCUSRow) ([]byte, error) {
 	var b bytes.Buffer
 	w := csv.NewWriter(&b)
-	columns := focusColumns()
+	columns := FOCUSColumns()
 	if err := w.Write(columns); err != nil {
 		return nil, err
 	}
@@ -72,8 +81,8 @@ func focusCSV(rows []focusRow) ([]byte, error) {
 	return b.Bytes(), w.Error()
 }
 
-func focusRows(inv domain.Invoice, corrects string, billing domain.Interval) []focusRow {
-	base := focusRow{
+func focusRows(inv domain.Invoice, corrects string, billing domain.Interval) []FOCUSRow {
+	base := FOCUSRow{
 		"BillingAccountId": string(inv.Buyer.ID), "BillingAccountName": inv.Buyer.Name, "BillingCurrency": string(inv.Total.Currency),
 		"BillingPeriodStart": billing.Start.String(), "BillingPeriodEnd": billing.End.String(), "InvoiceId": inv.Number, "InvoiceIssuerName": inv.Seller.Name,
 		"ServiceProviderName": inv.Seller.Name, "HostProviderName": inv.Seller.Name, "RegionId": string(inv.Site), "RegionName": string(inv.Site),
@@ -83,9 +92,9 @@ func focusRows(inv domain.Invoice, corrects string, billing domain.Interval) []f
 	if corrects != "" {
 		base["ChargeClass"], base["x_ReferenceInvoiceId"] = "Correction", corrects
 	}
-	var rows []focusRow
-	add := func(more focusRow) {
-		r := focusRow{}
+	var rows []FOCUSRow
+	add := func(more FOCUSRow) {
+		r := FOCUSRow{}
 		for k, v := range base {
 			r[k] = v
 		}
@@ -105,7 +114,7 @@ func focusRows(inv domain.Invoice, corrects string, billing domain.Interval) []f
 		add(focusLine(l, l.Amount))
 	}
 	whole := func(detail, category, description string, amount domain.Money, effective string) {
-		add(focusRow{
+		add(FOCUSRow{
 			"BilledCost": amount.Amount(), "ContractedCost": amount.Amount(), "ListCost": amount.Amount(), "EffectiveCost": effective, "InvoiceDetailId": detail,
 			"ChargeCategory": category, "ChargeDescription": description, "ChargeFrequency": "One-Time", "ServiceName": "Billing", "ServiceCategory": "Other",
 			"ChargePeriodStart": inv.Interval.Start.String(), "ChargePeriodEnd": inv.Interval.End.String(),
@@ -121,8 +130,8 @@ func focusRows(inv domain.Invoice, corrects string, billing domain.Interval) []f
 }
 
 // focusLine is the row of a line, of which amount is billed.
-func focusLine(l domain.InvoiceLine, amount domain.Money) focusRow {
-	r := focusRow{
+func focusLine(l domain.InvoiceLine, amount domain.Money) FOCUSRow {
+	r := FOCUSRow{
 		"BilledCost": amount.Amount(), "EffectiveCost": amount.Amount(), "ContractedCost": amount.Amount(), "ListCost": amount.Amount(),
 		"ChargeCategory": "Usage", "ChargeDescription": l.Description, "ChargeFrequency": "Usage-Based", "PricingCategory": "Standard",
 		"ChargePeriodStart": l.Interval.Start.String(), "ChargePeriodEnd": l.Interval.End.String(), "InvoiceDetailId": strconv.FormatInt(l.Line, 10),
@@ -216,12 +225,12 @@ func reservedUse(inv domain.Invoice) (used *big.Rat, at int) {
 }
 
 // halves are the rows of what was used of a reservation, and of what was not.
-func halves(l domain.InvoiceLine, used *big.Rat) []focusRow {
+func halves(l domain.InvoiceLine, used *big.Rat) []FOCUSRow {
 	const parts = 1_000_000
 	share, _ := domain.RoundRat(used, 6).Scaled(6)
 	amounts := domain.Allocate(l.Amount.Minor, []int64{share.Int64(), parts - share.Int64()})
 	quantity := domain.RoundRat(new(big.Rat).Mul(l.Quantity.Rat(), used), 6)
-	var rows []focusRow
+	var rows []FOCUSRow
 	for i, half := range []struct {
 		status   string
 		quantity domain.Decimal
