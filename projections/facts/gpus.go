@@ -49,6 +49,14 @@ func (g *gpus) end(e domain.GPUAllocationEnded) bool {
 	return true
 }
 
+// Allocated books an allocation as a whole, for who has its start and end from
+// elsewhere than from their events: nothing else is to be told of it.
+func (f *Facts) Allocated(a Allocation) {
+	g := f.gpusOf(a.Site)
+	g.of[a.Customer] = append(g.of[a.Customer], len(g.all))
+	g.all = append(g.all, a)
+}
+
 // GPUAllocations returns the allocations of a site in the order of the log.
 func (f *Facts) GPUAllocations(site domain.SiteID) []Allocation {
 	if g := f.gpus[site]; g != nil {

@@ -232,8 +232,11 @@ func (t *Table) apply(r *domain.Reading, row *track, p domain.Position) error {
 // counted over a longer silence says nothing of any interval in it.
 const maxSpread = 366 * 24 * 12
 
-// tooLong reports whether a reading covers too many slots to be spread.
-func (t *Table) tooLong(r *domain.Reading) bool { return r.Interval.Steps(t.Step) > maxSpread }
+// TooLong reports whether a reading covers so many intervals of a step that it
+// counts for nothing.
+func TooLong(r *domain.Reading, step domain.Duration) bool { return r.Interval.Steps(step) > maxSpread }
+
+func (t *Table) tooLong(r *domain.Reading) bool { return TooLong(r, t.Step) }
 
 // maxDepth bounds how many meters stand between a device and the grid.
 const maxDepth = 16

@@ -1,0 +1,264 @@
+package warehouse_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"iter"
+	"math/big"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"runtime/metrics"
+	"slices"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	_ "github.com/duckdb/duckdb-go/v2"
+
+	"wattbook/domain"
+	"wattbook/domain/wire"
+	"wattbook/settlement"
+)
+
+// tenants is a month of customers: a meter and a contract each, a reading every
+// 15 minutes, and an allocation every hour. Nothing of it is held in memory.
+type tenants struct {
+	customers int
+	start     domain.Instant
+	devices   []domain.DeviceID
+	buyers    []domain.CustomerID
+}
+
+const (
+	tenantHours  = 31 * 24
+	tenantSlots  = 4 * tenantHours
+	tenantGPUs   = 4 // reserved
+	tenantAdder  = 5
+	tenantGross  = 1012 // thousandths
+	tenantPeriod = "2026-10"
+)
+
+func newTenants(n int) *tenants {
+	t := &tenants{customers: n, start: domain.At(time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC))}
+	for c := range n {
+		t.devices = append(t.devices, domain.DeviceID(fmt.Sprintf("m%05d", c)))
+		t.buyers = append(t.buyers, domain.CustomerID(fmt.Sprintf("c%05d", c)))
+	}
+	return t
+}
+
+// Of customer c in slot or hour i. The same formulas make the rows of DuckDB.
+func (t *tenants) energy(c, i int) int64 { return int64((c*7919+i*104729)%9_000_000 + 100_000) }
+func (t *tenants) gpus(c, h int) int64   { return int64((c+h)%8 + 1) }
+func (t *tenants) cents(i int) int64     { return int64((i * 31) % 9000) } // per MWh
+
+func (t *tenants) contract(c int) domain.ContractSigned {
+	party := domain.Party{ID: t.buyers[c], Name: "Customer", Country: "US"}
+	return domain.ContractSigned{
+		Site: "s", Contract: domain.ContractID(t.buyers[c]), Version: 1, Seller: domain.Party{ID: "seller", Name: "Seller", Country: "US"}, Buyer: party,
+		Series: "T", Currency: "USD", Zone: "UTC", Start: t.start, PaymentDays: 30, Tax: domain.Tax{Name: "Sales tax", Reason: "not taxed"},
+		Charges: []domain.Charge{
+			{ID: "reserved", Kind: domain.ChargeReservedGPUs, Description: "GPUs", Quantity: tenantGPUs, Rate: domain.NewDecimal(1450, 0), Overage: domain.NewDecimal(275, -2)},
+			{ID: "power", Kind: domain.ChargePassThrough, Description: "Power", Meters: t.devices[c : c+1], Adder: domain.NewDecimal(tenantAdder, 0), LossPortion: domain.NewDecimal(tenantGross-1000, -3)},
+		},
+	}
+}
+
+// events yields the month: polls with a reading of every meter, and every hour
+// the end and the start of every customer's allocation.
+func (t *tenants) events(_ context.Context, names ...string) iter.Seq2[domain.Recorded, error] {
+	return func(yield func(domain.Recorded, error) bool) {
+		rec := domain.Recorded{RecordedAt: t.start}
+		say := func(e domain.Event) bool {
+			rec.Event = e
+			ok := yield(rec, nil)
+			rec.Position++
+			return ok
+		}
+		use := slices.Contains(names, wire.ReadingsRecorded)
+		if !say(domain.SiteRegistered{Site: "s", Zone: "UTC", Currency: "USD", Step: 15 * domain.Minute, Node: "hub"}) {
+			return
+		}
+		prices := domain.PowerPriced{Node: "hub", Currency: "USD", Series: domain.PriceSeries{Start: t.start, Step: 15 * domain.Minute}}
+		for i := range tenantSlots {
+			prices.Series.Prices = append(prices.Series.Prices, domain.NewDecimal(t.cents(i), -2))
+		}
+		say(prices)
+		for c := range t.customers {
+			say(domain.DeviceRegistered{Site: "s", Device: t.devices[c], Kind: domain.KindMeter, Use: domain.UseAI})
+			say(t.contract(c))
+		}
+		poll := domain.ReadingsRecorded{Site: "s", Readings: make([]domain.Reading, t.customers)}
+		name := func(c, h int) string { return strconv.Itoa(c) + "/" + strconv.Itoa(h) }
+		for i := range tenantSlots {
+			iv := domain.Interval{Start: t.start.Add(15 * domain.Minute * domain.Duration(i)), End: t.start.Add(15 * domain.Minute * domain.Duration(i+1))}
+			rec.RecordedAt = iv.End
+			if !use {
+				rec.Position += 1 + domain.Position(2*t.customers)
+				continue
+			}
+			for c := range t.customers {
+				if h := i / 4; i%4 == 0 {
+					if h > 0 {
+						say(domain.GPUAllocationEnded{Site: "s", Allocation: name(c, h-1), At: iv.Start})
+					}
+					say(domain.GPUAllocationStarted{Site: "s", Allocation: name(c, h), Customer: t.buyers[c], GPUs: t.gpus(c, h), At: iv.Start})
+				}
+				poll.Readings[c] = domain.Reading{Device: t.devices[c], Channel: domain.ChannelEnergyImport, Interval: iv, Value: domain.Int(t.energy(c, i)), Mark: domain.MarkNormal, Provenance: domain.ProvenanceSubMeter}
+			}
+			if !say(poll) {
+				return
+			}
+		}
+	}
+}
+
+// peak returns the greatest memory of the process, in bytes, while something
+// runs.
+func peak(do func()) (most uint64) {
+	debug.FreeOSMemory()
+	sample := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	done := make(chan struct{})
+	var watching sync.WaitGroup
+	watching.Go(func() {
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			metrics.Read(sample)
+			most = max(most, sample[0].Value.Uint64()-sample[1].Value.Uint64())
+			select {
+			case <-done:
+				return
+			case <-tick.C:
+			}
+		}
+	})
+	do()
+	close(done)
+	watching.Wait()
+	return most
+}
+
+// aggregate is the bare aggregation that the invoices rest on, in SQL.
+const aggregate = `
+WITH energy AS (
+  SELECT customer, sum(energy)::HUGEINT AS energy, sum(energy::HUGEINT * (cents + 500)) AS amount
+  FROM readings JOIN prices USING (start) GROUP BY customer),
+slots AS (
+  SELECT customer, unnest(range(start, until, INTERVAL 15 MINUTE)) AS slot, start, until, gpus FROM allocations),
+used AS (
+  SELECT customer, slot, sum(gpus * (epoch_ms(least(until, slot + INTERVAL 15 MINUTE)) - epoch_ms(greatest(start, slot)))) AS used
+  FROM slots GROUP BY customer, slot),
+gpus AS (
+  SELECT customer, sum(greatest(used - 4 * 900000, 0)) AS beyond FROM used GROUP BY customer)
+SELECT customer, energy, amount, beyond FROM energy JOIN gpus USING (customer) ORDER BY customer`
+
+// due is what SQL says of a customer, in cents.
+type due struct{ power, overage int64 }
+
+// load makes the rows of the month in DuckDB, which then has as many threads
+// as the run.
+func (t *tenants) load(b *testing.B) *sql.DB {
+	db, err := sql.Open("duckdb", "")
+	if err != nil {
+		b.Fatal(err)
+	}
+	db.SetMaxOpenConns(1)
+	for _, s := range []string{
+		fmt.Sprintf("SET threads = %d", runtime.GOMAXPROCS(0)),
+		fmt.Sprintf("CREATE TABLE readings AS SELECT c.range::INTEGER AS customer, TIMESTAMP '2026-10-01' + INTERVAL (i.range * 15) MINUTE AS start, ((c.range * 7919 + i.range * 104729) %% 9000000 + 100000)::BIGINT AS energy FROM range(%d) i, range(%d) c", tenantSlots, t.customers),
+		fmt.Sprintf("CREATE TABLE allocations AS SELECT c.range::INTEGER AS customer, TIMESTAMP '2026-10-01' + INTERVAL (h.range) HOUR AS start, TIMESTAMP '2026-10-01' + INTERVAL (h.range + 1) HOUR AS until, ((c.range + h.range) %% 8 + 1)::INTEGER AS gpus FROM range(%d) h, range(%d) c", tenantHours, t.customers),
+		fmt.Sprintf("CREATE TABLE prices AS SELECT TIMESTAMP '2026-10-01' + INTERVAL (range * 15) MINUTE AS start, ((range * 31) %% 9000)::BIGINT AS cents FROM range(%d)", tenantSlots),
+	} {
+		if _, err := db.Exec(s); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return db
+}
+
+func (t *tenants) sql(b *testing.B, db *sql.DB) []due {
+	rows, err := db.Query(aggregate)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer rows.Close()
+	var all []due
+	cents := func(num *big.Int, den int64) int64 {
+		m, err := domain.Currency("USD").Round(domain.RoundRat(new(big.Rat).SetFrac(num, big.NewInt(den)), 2))
+		if err != nil {
+			b.Fatal(err)
+		}
+		return m.Minor
+	}
+	for rows.Next() {
+		var customer int64
+		var energy, amount, beyond *big.Int
+		if err := rows.Scan(&customer, &energy, &amount, &beyond); err != nil {
+			b.Fatal(err)
+		}
+		all = append(all, due{
+			power:   cents(amount.Mul(amount, big.NewInt(tenantGross)), 1000*100*int64(domain.MegawattHour)), // mWh × cents
+			overage: cents(beyond.Mul(beyond, big.NewInt(275)), 100*int64(domain.GPUHour)),
+		})
+	}
+	if err := rows.Err(); err != nil {
+		b.Fatal(err)
+	}
+	return all
+}
+
+// BenchmarkInvoiceRun drafts a month's invoices of many customers, one group
+// after the other, and compares them to the cent with the bare aggregation of
+// the same rows in DuckDB, which is the yardstick.
+func BenchmarkInvoiceRun(b *testing.B) {
+	period, err := domain.ParsePeriod(tenantPeriod)
+	if err != nil {
+		b.Fatal(err)
+	}
+	for _, n := range []int{1000, 10_000} {
+		t := newTenants(n)
+		want := make([]due, n)
+		b.Run(fmt.Sprintf("customers=%d/v=duckdb", n), func(b *testing.B) {
+			db := t.load(b)
+			defer db.Close()
+			for b.Loop() {
+				want = t.sql(b, db)
+			}
+			b.ReportMetric(float64(n)*tenantSlots*float64(b.N)/b.Elapsed().Seconds(), "readings/s")
+		})
+		b.Run(fmt.Sprintf("customers=%d/v=wattbook", n), func(b *testing.B) {
+			dir, most := b.TempDir(), uint64(0)
+			scratch := func() (settlement.Scratch, error) { return os.CreateTemp(dir, "group") }
+			drafts := 0
+			for b.Loop() {
+				s := settlement.Stream{Events: t.events, Scratch: scratch, Workers: runtime.GOMAXPROCS(0)}
+				most = max(most, peak(func() {
+					err := s.Drafts(context.Background(), "s", period, func(d settlement.Drafted) error {
+						c, err := strconv.Atoi(string(d.Contract[1:]))
+						if err != nil || d.Err != nil || len(d.Invoice.Lines) != 3 {
+							return fmt.Errorf("%s: %d lines, %w", d.Contract, len(d.Invoice.Lines), d.Err)
+						}
+						got := due{power: d.Invoice.Lines[2].Amount.Minor, overage: d.Invoice.Lines[1].Amount.Minor}
+						if want[c] != got && want[c] != (due{}) {
+							return fmt.Errorf("%s: SQL says %+v, the invoice says %+v", d.Contract, want[c], got)
+						}
+						drafts++
+						return nil
+					})
+					if err != nil {
+						b.Fatal(err)
+					}
+				}))
+			}
+			if drafts != n*b.N {
+				b.Fatalf("%d drafts in %d runs", drafts, b.N)
+			}
+			b.ReportMetric(float64(n)*tenantSlots*float64(b.N)/b.Elapsed().Seconds(), "readings/s")
+			b.ReportMetric(float64(most)/1e6, "peak-MB")
+		})
+	}
+}
