@@ -51,12 +51,15 @@ func (p *Publisher) storePart(ctx context.Context, n part, query func(table stri
 				return err
 			}
 		}
-		if err := p.store(ctx, query(table)+" ORDER BY "+partOrder(table), path); err != nil {
+		if err := p.store(ctx, query(table), path); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// ordered returns a query with the order of a table's files.
+func ordered(query, table string) string { return query + " ORDER BY " + partOrder(table) }
 
 // cut writes the rows that were collected into a part, if there are any.
 func (p *Publisher) cut(ctx context.Context) error {
@@ -68,11 +71,20 @@ func (p *Publisher) cut(ctx context.Context) error {
 		return nil
 	}
 	n.path = filepath.Join(p.layout.openDir(lastParted, n.epoch), fmt.Sprintf("part-%d-%d.parquet", n.first, n.last))
-	if err := p.storePart(ctx, n, func(table string) string { return "FROM " + table }); err != nil {
+	if err := p.tellNames(ctx); err != nil {
+		return err
+	}
+	err := p.storePart(ctx, n, func(table string) string {
+		if table == lastParted {
+			return heldQuery // in its order already
+		}
+		return ordered("FROM "+table, table)
+	})
+	if err != nil {
 		return err
 	}
 	p.layout.open = append(p.layout.open, n)
-	p.history.rows = 0
+	p.history.rows, p.held = 0, newHeld()
 	for _, table := range parted() {
 		if err := p.engine.exec(ctx, "TRUNCATE "+table); err != nil {
 			return err
@@ -128,7 +140,7 @@ func (p *Publisher) join(ctx context.Context, whole *part, of []part, kind strin
 		for i, s := range of {
 			paths[i] = s.of(table)
 		}
-		return fmt.Sprintf("FROM read_parquet([%s], hive_partitioning = false)", quotedList(paths))
+		return ordered(fmt.Sprintf("FROM read_parquet([%s], hive_partitioning = false)", quotedList(paths)), table)
 	})
 }
 

@@ -77,6 +77,7 @@ type Publisher struct {
 	history *history
 	closed  map[domain.Position]figures // of closed periods, by the position of the closing
 	books   *books
+	held    *held
 	settled map[domain.SiteID]domain.Instant // up to where the tables hold the site's conclusions
 	last    Published
 	broken  bool // an error left the tables half filled
@@ -215,7 +216,10 @@ func (p *Publisher) ready(ctx context.Context) error {
 		}
 	}
 	p.history, p.settled, p.broken = newHistory(p.tables), map[domain.SiteID]domain.Instant{}, false
-	p.closed, p.books = map[domain.Position]figures{}, nil
+	if err := p.serveReadings(ctx); err != nil {
+		return fmt.Errorf("make tables: %w", err)
+	}
+	p.closed, p.books, p.held = map[domain.Position]figures{}, nil, newHeld()
 	p.last = Published{}
 	return nil
 }
@@ -358,7 +362,11 @@ func (p *Publisher) grow(r eventlog.Record, rec domain.Recorded) error {
 	}
 	switch e := rec.Event.(type) {
 	case domain.ReadingsRecorded:
-		return p.readings(rec, e)
+		p.history.rows += len(e.Readings)
+		p.held.add(rec, e, func(t domain.Instant) (day, bool) {
+			d, ok := p.history.localDay(e.Site, t).(day)
+			return d, ok
+		})
 	case domain.AllocationDecided:
 		return p.history.decision(rec, e)
 	}
@@ -380,20 +388,6 @@ func (p *Publisher) event(r eventlog.Record) error {
 		metadata = string(m)
 	}
 	return p.tables.add("events", r.Position, r.Position, r.RecordedAt, string(r.Stream), int64(r.Revision), r.Type, nil, format, category, r.ID.String(), data, metadata)
-}
-
-func (p *Publisher) readings(rec domain.Recorded, batch domain.ReadingsRecorded) error {
-	for i, r := range batch.Readings {
-		err := p.tables.add("readings",
-			rec.Position, int64(i), string(batch.Site), string(r.Device), r.Channel.String(), r.Interval.Start, r.Interval.End,
-			p.history.localDay(batch.Site, r.Interval.Start), r.Value, unitOf(r.Channel), r.Register, r.Mark.String(), r.Mark.Books(),
-			r.Provenance.String(), text(batch.Origin.Source), instant(batch.Origin.Observed), rec.RecordedAt, digest(batch.Origin.Evidence))
-		if err != nil {
-			return err
-		}
-	}
-	p.history.rows += len(batch.Readings)
-	return nil
 }
 
 // unitOf names the unit of a channel's values.
