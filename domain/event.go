@@ -32,6 +32,7 @@ func (PaymentReceived) event()       {}
 func (PrepaymentReceived) event()    {}
 func (ServiceCreditClaimed) event()  {}
 func (UtilityBilled) event()         {}
+func (CoinSold) event()              {}
 
 // ObservationRejected records that something arrived which could not be
 // understood. The raw bytes are kept as evidence, so a mended decoder can read

@@ -113,6 +113,8 @@ func about(e domain.Event, one func(about ...any) []identity) (eventlog.Stream, 
 			return "", nil, never, fmt.Errorf("utility bill %q for %s", e.Reference, e.Interval)
 		}
 		return stream2("utility_bill", e.Site), one("utility bill", e.Site, e.Reference), never, nil
+	case domain.CoinSold:
+		return stream2("coin", e.Site), one("sale of coin", e.Site, e.Reference), never, e.Validate()
 	}
 	return "", nil, never, fmt.Errorf("%T is not a fact that a source may bring", e)
 }
@@ -214,6 +216,9 @@ func withOrigin(e domain.Event, o domain.Origin) domain.Event {
 		e.Origin = o
 		return e
 	case domain.UtilityBilled:
+		e.Origin = o
+		return e
+	case domain.CoinSold:
 		e.Origin = o
 		return e
 	}

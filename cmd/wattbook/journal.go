@@ -13,14 +13,15 @@ import (
 
 func journalVerb() verb {
 	return verb{
-		name: "journal", args: "export --format beancount|hledger|ledger [-o FILE] | balance | ageing [--at TIME] | revenue",
-		summary: "the double-entry books: export them, or show balances, ageing and revenue",
+		name: "journal", args: "export --format beancount|hledger|ledger [-o FILE] | balance | coin | ageing [--at TIME] | revenue",
+		summary: "the double-entry books: export them, or show balances, coin, ageing and revenue",
 		help: `
 The books follow from the events of the log: every entry names its event and sums
-to zero in each commodity. Revenue and energy are accrued day by day; what is not
-closed yet is pending (marked with !). export writes them for beancount, hledger
-or ledger. balance is the trial balance, ageing what buyers owe by how long it
-has been due, revenue what was recognized in each month.
+to zero, with bitcoin at its cost. Revenue and energy are accrued day by day; what
+is not closed yet is pending (marked with !). export writes them for beancount,
+hledger or ledger. balance is the trial balance, coin the lots of bitcoin at cost
+and how what is held rolls forward, ageing what buyers owe by how long it has been
+due, revenue what was recognized in each month.
 
 Example: wattbook journal export --format hledger -o books.journal`,
 		run: journalBooks,
@@ -37,8 +38,8 @@ func journalBooks(ctx context.Context, p *program, args []string) error {
 	if err != nil {
 		return err
 	}
-	if !slices.Contains([]string{"export", "balance", "ageing", "revenue"}, rest[0]) {
-		return usagef("want export, balance, ageing or revenue")
+	if !slices.Contains([]string{"export", "balance", "coin", "ageing", "revenue"}, rest[0]) {
+		return usagef("want export, balance, coin, ageing or revenue")
 	}
 	if !slices.Contains(journal.Formats(), journal.Format(format)) {
 		return usagef("--format %q; want one of %v", format, journal.Formats())
@@ -58,6 +59,8 @@ func journalBooks(ctx context.Context, p *program, args []string) error {
 		switch rest[0] {
 		case "balance":
 			return p.trialBalance(books)
+		case "coin":
+			return p.coinBooks(books)
 		case "revenue":
 			return p.recognized(books)
 		}
@@ -95,14 +98,50 @@ func (p *program) trialBalance(books journal.Books) error {
 	sums := map[string]domain.Decimal{}
 	var order []string
 	for _, b := range all {
-		fmt.Fprintf(p.stdout, "%-52s %20s %s\n", b.Account, group(b.Amount.Fixed(journal.Digits(b.Commodity))), b.Commodity)
-		if _, ok := sums[b.Commodity]; !ok {
-			order = append(order, b.Commodity)
+		cost, amount, commodity := "", b.Amount, b.Commodity
+		if b.Currency != "" {
+			cost = "  cost " + group(journal.Text(b.Cost, b.Currency)) + " " + b.Currency
+			amount, commodity = b.Cost, b.Currency
 		}
-		sums[b.Commodity] = sums[b.Commodity].Add(b.Amount)
+		fmt.Fprintf(p.stdout, "%-52s %20s %s%s\n", b.Account, group(journal.Text(b.Amount, b.Commodity)), b.Commodity, cost)
+		if _, ok := sums[commodity]; !ok {
+			order = append(order, commodity)
+		}
+		sums[commodity] = sums[commodity].Add(amount)
 	}
 	for _, c := range order {
-		fmt.Fprintf(p.stdout, "%-52s %20s %s\n", "sum", sums[c].Fixed(journal.Digits(c)), c)
+		fmt.Fprintf(p.stdout, "%-52s %20s %s, with bitcoin at cost\n", "sum", journal.Text(sums[c], c), c)
+	}
+	return nil
+}
+
+// coinBooks shows the lots of bitcoin, and how what is held rolls forward.
+func (p *program) coinBooks(books journal.Books) error {
+	lots, rolls := journal.Lots(books.Entries), journal.RollForward(books.Entries)
+	c := string(books.Site.Currency)
+	if p.common.json {
+		return p.printJSON(map[string]any{"as_of": books.AsOf, "currency": c, "lots": lots, "roll_forward": rolls})
+	}
+	if len(lots) == 0 && len(rolls) == 0 {
+		return fmt.Errorf("there is no bitcoin in the books of %s", books.Site.Site)
+	}
+	for _, r := range rolls {
+		fmt.Fprintf(p.stdout, "%s %30s %22s\n", r.Period, "BTC", c)
+		for _, h := range []struct {
+			name string
+			journal.Held
+		}{{"opening", r.Opening}, {"received", r.Received}, {"sold", r.Sold}, {"network fees", r.NetworkFees}, {"remeasured", r.Remeasured}, {"closing", r.Closing}} {
+			fmt.Fprintf(p.stdout, "  %-12s %23s %22s\n", h.name, h.Units.Fixed(8), group(h.Value.Fixed(books.Site.Currency.Digits())))
+		}
+		fmt.Fprintln(p.stdout)
+	}
+	account := ""
+	for _, l := range lots {
+		if l.Account != account {
+			account = l.Account
+			fmt.Fprintln(p.stdout, account)
+		}
+		fmt.Fprintf(p.stdout, "  %-36s %14s BTC at %12s  cost %16s %s\n", l.Lot, l.Units.Fixed(8), group(journal.Text(l.Price, c)), group(l.Cost.Fixed(books.Site.Currency.Digits())), c)
 	}
 	return nil
 }

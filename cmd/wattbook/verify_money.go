@@ -17,6 +17,7 @@ import (
 	"wattbook/settlement"
 	"wattbook/settlement/document"
 	"wattbook/settlement/journal"
+	"wattbook/settlement/pools"
 )
 
 // moneyRow is an invoice with its notes, by every way that leads to its amount.
@@ -63,6 +64,7 @@ func (p *program) verifyMoney(ctx context.Context, b *book) error {
 			return err
 		}
 		findings = append(findings, booked(books, owed)...)
+		findings = append(findings, journal.CheckCoin(b.facts, books, []pools.Account{{Site: site.Site, Terms: site.Pool}})...)
 	}
 	if p.common.json {
 		if err := p.printJSON(map[string]any{"invoices": rows, "findings": findings}); err != nil {

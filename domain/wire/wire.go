@@ -50,6 +50,7 @@ const (
 	PrepaymentReceived    = "prepayment.received/1"
 	ServiceCreditClaimed  = "service-credit.claimed/1"
 	UtilityBilled         = "utility-bill.received/1"
+	CoinSold              = "coin.sold/1"
 )
 
 // ErrUnknownType means that the log holds an event of a form that this build
@@ -116,6 +117,8 @@ func Encode(e domain.Event) (name string, payload []byte, err error) {
 		name = ServiceCreditClaimed
 	case domain.UtilityBilled:
 		name = UtilityBilled
+	case domain.CoinSold:
+		name = CoinSold
 	default:
 		return "", nil, fmt.Errorf("encode %T: %w", e, ErrUnknownType)
 	}
@@ -184,6 +187,8 @@ func Decode(name string, payload []byte) (domain.Event, error) {
 		return decodeJSON[domain.ServiceCreditClaimed](name, payload)
 	case UtilityBilled:
 		return decodeJSON[domain.UtilityBilled](name, payload)
+	case CoinSold:
+		return decodeJSON[domain.CoinSold](name, payload)
 	}
 	return nil, fmt.Errorf("decode %s: %w", name, ErrUnknownType)
 }

@@ -16,6 +16,7 @@ type billing struct {
 	prepayments []domain.PrepaymentReceived
 	claims      []domain.ServiceCreditClaimed
 	bills       []domain.UtilityBilled
+	sales       []domain.CoinSold
 	changes     []change
 }
 
@@ -136,6 +137,12 @@ func (f *Facts) bill(rec domain.Recorded) {
 		b.claims = append(b.claims, e)
 	case domain.UtilityBilled:
 		b.bills = append(b.bills, e)
+	case domain.CoinSold:
+		if slices.ContainsFunc(b.sales, func(s domain.CoinSold) bool { return s.Site == e.Site && s.Reference == e.Reference }) {
+			f.contradict(e.Site, rec, e.Origin, fmt.Sprintf("sale %s of coin is on record", e.Reference))
+			return
+		}
+		b.sales = append(b.sales, e)
 	}
 }
 
@@ -173,6 +180,11 @@ func (f *Facts) Claimed(id domain.ContractID, charge string, period domain.Perio
 // UtilityBills returns the utility's bills for a site.
 func (f *Facts) UtilityBills(site domain.SiteID) []domain.UtilityBilled {
 	return slices.DeleteFunc(slices.Clone(f.billing.bills), func(b domain.UtilityBilled) bool { return b.Site != site })
+}
+
+// CoinSales returns the sales of a site's bitcoin, in the order of the log.
+func (f *Facts) CoinSales(site domain.SiteID) []domain.CoinSold {
+	return slices.DeleteFunc(slices.Clone(f.billing.sales), func(s domain.CoinSold) bool { return s.Site != site })
 }
 
 // Priced reports whether anything is published for a node in a currency.

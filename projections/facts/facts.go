@@ -171,10 +171,10 @@ func (f *Facts) learn(rec domain.Recorded) {
 		if f.currency[e.Node] == "" {
 			f.currency[e.Node] = e.Currency
 		}
-		seriesOf(f.power, market{e.Node, e.Currency}).apply(e.Series)
+		seriesOf(f.power, market{e.Node, e.Currency}).apply(e.Series, rec.Position)
 		f.restate(rec, e.Corrects, e.Series, e.Origin, string(e.Node))
 	case domain.BitcoinPriced:
-		seriesOf(f.bitcoin, e.Currency).apply(e.Series)
+		seriesOf(f.bitcoin, e.Currency).apply(e.Series, rec.Position)
 		f.restate(rec, e.Corrects, e.Series, e.Origin, "bitcoin")
 	case domain.DifficultyAdjusted:
 		f.difficulty = insert(f.difficulty, e, func(d domain.DifficultyAdjusted) domain.Instant { return d.At })
@@ -313,7 +313,15 @@ func (f *Facts) BitcoinPrice(c domain.Currency, iv domain.Interval) (domain.Deci
 // LastBitcoinPrice returns the last price that is known for an interval that
 // begins at t or before.
 func (f *Facts) LastBitcoinPrice(c domain.Currency, t domain.Instant) (domain.Decimal, bool) {
-	return f.bitcoin[c].before(t)
+	p, ok := f.bitcoin[c].before(t)
+	return p.Decimal, ok
+}
+
+// LastBitcoinPriced is [Facts.LastBitcoinPrice] with the position of the event
+// that published the price.
+func (f *Facts) LastBitcoinPriced(c domain.Currency, t domain.Instant) (domain.Decimal, domain.Position, bool) {
+	p, ok := f.bitcoin[c].before(t)
+	return p.Decimal, p.position, ok
 }
 
 // Difficulty returns the change of difficulty that was in force at t.
@@ -549,7 +557,7 @@ func (f *Facts) Findings() []Finding { return f.findings }
 
 func seriesOf[K comparable](m map[K]*prices, k K) *prices {
 	if m[k] == nil {
-		m[k] = &prices{at: map[span]domain.Decimal{}}
+		m[k] = &prices{at: map[span]quote{}}
 	}
 	return m[k]
 }

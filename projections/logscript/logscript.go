@@ -42,6 +42,9 @@
 //	paid foundry/cedarbend 4711 2026-10-15T06:00 35626721 fee=141 rail=on-chain
 //	     status=paid tx=t1 address=bc1q       what the pool says that it paid
 //	reversed foundry/cedarbend t1 b1          the block b1 was undone
+//	marked foundry/cedarbend 2026-10-14 disputed 73280    what somebody decided of a difference
+//	sell 0.05 BTC 4910.57 2026-10-20T18:00 basis=specific lots=foundry/cedarbend_2026-10-14:0.05
+//	     fee=1.47 network=1410            bitcoin that the site sold
 //	decide 17:35..17:40                       the allocation, from what is known
 //
 // Charges belong to the contract above them. A time is hh:mm on the day, a
@@ -216,6 +219,7 @@ func verbs() map[string]verb {
 		"start": {5, (*Player).playStart}, "end": {3, (*Player).playEnd},
 		"statement": {3, (*Player).playStatement}, "payout": {4, (*Player).playPayout},
 		"paid": {5, (*Player).playPaid}, "reversed": {4, (*Player).playReversed},
+		"marked": {5, (*Player).playMarked}, "sell": {5, (*Player).playSell},
 		"decide": {2, (*Player).playDecide},
 	}
 }

@@ -3,9 +3,11 @@
 SELECT
   site,
   account,
-  CAST(sum(amount) AS DECIMAL(38,8)) AS balance, -- positive: debit; the balances of a commodity sum to zero
+  CAST(sum(amount) AS DECIMAL(38,10)) AS balance, -- positive: debit
   commodity,
-  CAST(sum(amount) FILTER (pending) AS DECIMAL(38,8)) AS pending -- part of it that may change until its period is closed
+  CAST(sum(value) AS DECIMAL(38,10)) AS value, -- of bitcoin, its cost; the values in a currency sum to zero
+  value_currency,
+  CAST(sum(value) FILTER (pending) AS DECIMAL(38,10)) AS pending -- part of the value that may change until its period is closed
 FROM journal
 WHERE local_day <= COALESCE(CAST(getvariable('day') AS DATE), local_day)
 GROUP BY ALL

@@ -87,9 +87,22 @@ func postings(t *tables, site domain.SiteID, entries []journal.Entry) error {
 			return fmt.Errorf("journal entry at position %d: date %q: %w", e.Position, e.Date, err)
 		}
 		count[e.Position]++
+		priced := ""
+		if !e.Priced.IsZero() {
+			priced = e.Priced.String()
+		}
 		for i, p := range e.Postings {
+			value, currency := p.Weight()
+			var lotDay, price any
+			if !p.Cost.IsZero() {
+				day, err := time.Parse(time.DateOnly, p.Cost.Date)
+				if err != nil {
+					return fmt.Errorf("journal entry at position %d: date of lot %s: %w", e.Position, p.Cost.Lot, err)
+				}
+				lotDay, price = dayOf(domain.At(day)), p.Cost.Price
+			}
 			err := t.add("journal", e.Position, e.Event.String(), count[e.Position], int64(i+1), string(site), dayOf(domain.At(date)), text(e.Narration), e.Pending,
-				p.Account, p.Commodity, p.Amount)
+				p.Account, p.Commodity, p.Amount, value, currency, text(p.Cost.Lot), lotDay, price, text(priced))
 			if err != nil {
 				return err
 			}

@@ -49,7 +49,7 @@ func (s *site) booked(when string) {
 	var want []string
 	for _, e := range books.Entries {
 		for _, p := range e.Postings {
-			want = append(want, fmt.Sprintf("%s|%s|%t|%d|%s|%s|%s|%s", e.Date, e.Narration, e.Pending, e.Position, e.Event, p.Account, p.Amount.Fixed(8), p.Commodity))
+			want = append(want, fmt.Sprintf("%s|%s|%t|%d|%s|%s|%s|%s", e.Date, e.Narration, e.Pending, e.Position, e.Event, p.Account, p.Amount.Fixed(10), p.Commodity))
 		}
 	}
 	got := ask(s.T, s.dir, "SELECT local_day, narration, pending, position, event, account, amount, commodity FROM journal ORDER BY local_day, position, entry, posting")
@@ -58,7 +58,7 @@ func (s *site) booked(when string) {
 	if len(want) == 0 || !slices.Equal(got, want) {
 		s.Fatalf("%s: the journal has\n%q\nand the books are\n%q", when, got, want)
 	}
-	if sums := ask(s.T, s.dir, "SELECT site, position, entry FROM journal GROUP BY site, position, entry, commodity HAVING sum(amount) <> 0"); len(sums) > 0 {
+	if sums := ask(s.T, s.dir, "SELECT site, position, entry FROM journal GROUP BY site, position, entry, value_currency HAVING sum(value) <> 0"); len(sums) > 0 {
 		s.Errorf("%s: entries do not sum to zero: %q", when, sums)
 	}
 }
@@ -87,6 +87,8 @@ func TestTheJournalIsTheBooks(t *testing.T) {
 		{"more days", func() { s.play(metered("2026-10-14..2026-11-01")) }},
 		{"a late reading", func() { s.play("read c1 2026-10-10..2026-10-11 300kWh mark=corrected") }},
 		{"what arrived", func() { s.play("payout foundry/s 2026-10-15T06:00 8848224") }},
+		{"what the pool states", func() { s.play("statement foundry/s 2026-10-14 subsidy=7500000 fees=24000 fee=150480 net=7373520") }},
+		{"what was sold", func() { s.play("sell 0.05 BTC 4900.07 2026-10-16T12:00 network=141") }},
 		{"a closed month", func() { s.play("now 2026-11-02T09:00"); closed() }},
 		{"a bill", func() { s.play("bill 2026-10@UTC 2440.10") }},
 		{"issued invoices", func() {

@@ -655,8 +655,8 @@ CREATE TABLE receivables_ageing (
   bucket VARCHAR NOT NULL -- settled, not due, 1-30, 31-60, 61-90 or over 90 days
 );
 
--- The double-entry books: one row a posting. The amounts of an entry sum to zero
--- in each commodity, and so do those of the table. An entry is named by site,
+-- The double-entry books: one row a posting. The values of an entry sum to zero
+-- in each currency, and so do those of the table. An entry is named by site,
 -- position and entry.
 CREATE TABLE journal (
   position BIGINT NOT NULL, -- of the event that the entry follows from
@@ -669,7 +669,13 @@ CREATE TABLE journal (
   pending BOOLEAN NOT NULL, -- follows from days that are not closed yet, and may change
   account VARCHAR NOT NULL, -- levels are separated by colons; the first is Assets, Liabilities, Equity, Income or Expenses
   commodity VARCHAR NOT NULL, -- of the amount: a currency, or BTC
-  amount DECIMAL(28,8) NOT NULL -- into the account; negative: out of it
+  amount DECIMAL(28,10) NOT NULL, -- into the account; negative: out of it
+  value DECIMAL(28,10) NOT NULL, -- what the posting counts in the sum of its entry: money as it is, bitcoin at its cost
+  value_currency VARCHAR NOT NULL, -- of the value
+  lot VARCHAR, -- the bitcoin's: the pool account and day that earned it; NULL for money
+  lot_day DATE, -- the local day that earned it
+  cost_per_bitcoin DECIMAL(22,3), -- of the lot
+  price_event VARCHAR -- id of the event that published the price at which bitcoin came into the entry
 );
 
 -- Issued invoices, and the credit and debit notes that correct them, as cost and

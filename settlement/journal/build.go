@@ -49,11 +49,20 @@ func Build(ctx context.Context, log eventlog.Log, site domain.SiteID) (Books, er
 			return Books{}, fmt.Errorf("journal: event at position %d: %w", r.Position, err)
 		}
 	}
-	pending, err := b.open(b.facts)
+	pending, err := b.pending(b.facts)
 	if err != nil {
 		return Books{}, fmt.Errorf("journal: %w", err)
 	}
 	return b.books(b.facts, slices.Concat(b.entries, pending))
+}
+
+// pending returns the entries of what is not concluded yet.
+func (b *builder) pending(f *facts.Facts) ([]Entry, error) {
+	open, err := b.open(f)
+	if err != nil {
+		return nil, err
+	}
+	return append(open, b.expected(f)...), nil
 }
 
 // books returns entries in the order of their dates and events, as of what
@@ -91,14 +100,10 @@ type issue struct {
 	accrued  map[string]int64 // before it
 }
 
-// mined is what was booked for a mining day.
-type mined struct{ expected, variance domain.Satoshi }
-
 func newBuilder(site domain.SiteID) *builder {
 	return &builder{
 		site: site, facts: facts.New(), drawn: map[domain.Position][]domain.Period{}, accrued: map[domain.Period]accrued{}, refs: map[string]ref{},
-		unbilled: map[billed]map[string]int64{}, energy: map[string]int64{}, issued: map[string]issue{}, mined: map[domain.Instant]mined{},
-		received: map[receipt]domain.PayoutReceived{},
+		unbilled: map[billed]map[string]int64{}, energy: map[string]int64{}, issued: map[string]issue{}, coins: newCoins(),
 	}
 }
 
@@ -114,8 +119,7 @@ type builder struct {
 	unbilled map[billed]map[string]int64         // by income account, in minor units
 	energy   map[string]int64                    // accrued by local day
 	issued   map[string]issue                    // by number
-	mined    map[domain.Instant]mined
-	received map[receipt]domain.PayoutReceived // with the block that confirms it
+	coins    coins
 	closed   []domain.PeriodClosed
 	bills    []domain.UtilityBilled // not trued up yet
 
@@ -179,6 +183,7 @@ func (b *builder) apply(rec domain.Recorded) error {
 	case domain.SiteRegistered:
 		if e.Site == b.site {
 			b.refs["site"] = refOf(rec)
+			b.coins.accounts[account{e.Pool.Pool, e.Pool.Account}] = true
 		}
 	case domain.ContractSigned:
 		b.refs[fmt.Sprintf("contract %s %d", e.Contract, e.Version)] = refOf(rec)
@@ -187,6 +192,7 @@ func (b *builder) apply(rec domain.Recorded) error {
 			b.close(rec, b.accrued[e.Period])
 			delete(b.accrued, e.Period)
 			b.trueUp(rec, e.Interval.End)
+			return b.remeasure(rec, e)
 		}
 	case domain.InvoiceIssued:
 		if e.Invoice.Site == b.site {
@@ -206,14 +212,38 @@ func (b *builder) apply(rec domain.Recorded) error {
 		if e.Site == b.site {
 			b.utility(rec, e)
 		}
+	}
+	return b.applyCoin(rec)
+}
+
+// applyCoin books what follows from an event of the mining pools, of the chain
+// and of bitcoin's market.
+func (b *builder) applyCoin(rec domain.Recorded) error {
+	switch e := rec.Event.(type) {
+	case domain.BitcoinPriced:
+		if e.Currency == b.currency() {
+			return b.learnPrice(rec)
+		}
+	case domain.PoolStatementReceived:
+		return b.statement(rec, e)
 	case domain.PayoutReconciled:
 		if e.Site == b.site {
-			b.reconciled(rec, e)
+			return b.reconciled(rec, e)
+		}
+	case domain.DifferenceMarked:
+		if e.Site == b.site {
+			return b.mark(rec, e)
 		}
 	case domain.PayoutReceived:
-		b.payout(rec, e)
+		return b.arrive(rec, e)
 	case domain.PayoutReversed:
-		b.reverse(rec, e)
+		return b.reverse(rec, e)
+	case domain.PoolPayoutStated:
+		return b.statedPayout(rec, e)
+	case domain.CoinSold:
+		if e.Site == b.site {
+			return b.sold(rec, e)
+		}
 	}
 	return nil
 }
@@ -275,10 +305,8 @@ func (b *builder) book(rec domain.Recorded, at domain.Instant, narration string,
 }
 
 func money(account string, m domain.Money) Posting {
-	return Posting{account, m.Decimal(), string(m.Currency)}
+	return Posting{Account: account, Amount: m.Decimal(), Commodity: string(m.Currency)}
 }
-
-func bitcoin(account string, s domain.Satoshi) Posting { return Posting{account, s.BTC(), Bitcoin} }
 
 func minor(account string, v int64, c domain.Currency) Posting {
 	return money(account, domain.Money{Minor: v, Currency: c})

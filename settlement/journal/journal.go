@@ -2,7 +2,7 @@
 // events of the log and from nothing else.
 //
 // Every entry names the event that it follows from and sums to zero in each
-// commodity. Revenue and the cost of energy are accrued day by day: for a closed
+// currency, with bitcoin at its cost. Revenue and the cost of energy are accrued day by day: for a closed
 // period from what was known when it was closed, so that its entries never
 // change; for days that are not closed yet from what is known now, as pending
 // entries. An invoice takes the accrual into a receivable; what it charges
@@ -14,18 +14,40 @@
 //	Assets:Bank:USD                      money received
 //	Assets:AR:Customers:<buyer>          invoiced and not paid
 //	Assets:ContractAsset:Unbilled:<contract>
-//	Assets:PoolReceivable:<pool>         BTC, expected and not received
-//	Assets:Digital:BTC:<account>
+//	Assets:PoolReceivable:<pool>:<account>   BTC, owed and not received
+//	Assets:PoolDisputed:<pool>:<account>     BTC, claimed from the pool
+//	Assets:Digital:BTC:{OnChain,OffChain}    BTC, held
+//	Assets:Digital:FairValueAdj          what remeasurement added to the cost of what is held
 //	Liabilities:AccruedEnergy:<meter>    energy used and not billed by the utility
 //	Liabilities:Payable:Utility
 //	Liabilities:ContractLiability:<contract>   prepayments not drawn yet
 //	Liabilities:CustomerCredits:<buyer>  credited or paid beyond what was due
 //	Liabilities:SalesTax:<seller's country>
+//	Liabilities:PoolUnmatched:<pool>:<account>   BTC, paid by the pool before it stated for what
+//	Liabilities:PoolOverpaid:<pool>:<account>    BTC, paid and then restated away
+//	Liabilities:CoinShort                BTC, gone and not held: something is not on record
 //	Income:AI:{Reserved,OnDemand,PowerPassThrough,Fixed,Adjustments,SLACredits}
-//	Income:Mining:<pool>
+//	Income:Mining:<pool>:<account>       before the pool's fee
+//	Income:PoolFees:<pool>:<account>     the fee: less revenue, since it is paid to the customer
+//	Income:DigitalAssets:{FairValue,Realized}
 //	Expenses:Energy:{Mining,AI,Overhead}:{Supply,Delivery}, Expenses:Energy:TrueUp
-//	Expenses:PoolVariance:<pool>         expected, and not stated by the pool
-//	Equity:Conversions                   bitcoin against its value at inception
+//	Expenses:PoolVariance:<pool>:<account>   expected, not stated, and not explained
+//	Expenses:PoolWrittenOff:<pool>:<account>
+//	Expenses:NetworkFees, Expenses:VenueFees
+//	Expenses:Rounding                    of coin at cost to whole cents
+//
+// Mined bitcoin is noncash consideration: it is revenue at its fair value when
+// the earning day begins, the price that the book's series has there (or the
+// last one before), which the entry names by its event; later prices do not
+// change that. What the pool owes for a day is a lot with that price as its
+// cost, and a receipt moves the lot. At the end of each period that is closed,
+// what is held is remeasured to fair value through income (ASC 350-60); what
+// leaves, leaves at cost by the basis of its sale, with its part of what
+// remeasurement added, and the rest is realized.
+//
+// Entries follow the log: what becomes known later is an entry of its own. It
+// is of the earning day, unless the day was reconciled before and its period is
+// closed: then it is of the date on which it became known.
 package journal
 
 import (
@@ -47,6 +69,27 @@ type Posting struct {
 	Account   string
 	Amount    domain.Decimal
 	Commodity string
+	Cost      Cost // of bitcoin; none for money
+}
+
+// Cost says of which lot the bitcoin of a posting is, and what one cost.
+type Cost struct {
+	Price    domain.Decimal `json:"price"` // of one bitcoin
+	Currency string         `json:"currency"`
+	Date     string         `json:"date"` // of the lot
+	Lot      string         `json:"lot"`
+}
+
+// IsZero reports whether there is no cost: what is posted is money.
+func (c Cost) IsZero() bool { return c.Currency == "" }
+
+// Weight returns what a posting counts in the sum of its entry: money as it
+// is, and bitcoin at its cost.
+func (p Posting) Weight() (domain.Decimal, string) {
+	if p.Cost.IsZero() {
+		return p.Amount, p.Commodity
+	}
+	return p.Amount.Mul(p.Cost.Price), p.Cost.Currency
 }
 
 // Entry is a set of postings that belong together.
@@ -57,16 +100,21 @@ type Entry struct {
 	Event     domain.EventID
 	Position  domain.Position // of the event
 	Postings  []Posting
+	// Priced is the event that published the price of bitcoin at which coin
+	// came into the entry; zero if none did.
+	Priced domain.EventID
 }
 
-// Check reports an entry that does not sum to zero, or says nothing.
+// Check reports an entry that does not sum to zero with its bitcoin at cost, or
+// says nothing.
 func (e Entry) Check() error {
 	if len(e.Postings) == 0 {
 		return fmt.Errorf("entry %q of %s has no postings", e.Narration, e.Date)
 	}
 	sums := map[string]domain.Decimal{}
 	for _, p := range e.Postings {
-		sums[p.Commodity] = sums[p.Commodity].Add(p.Amount)
+		weight, commodity := p.Weight()
+		sums[commodity] = sums[commodity].Add(weight)
 	}
 	for _, c := range slices.Sorted(maps.Keys(sums)) {
 		if !sums[c].IsZero() {
@@ -89,23 +137,35 @@ type Balance struct {
 	Account   string         `json:"account"`
 	Amount    domain.Decimal `json:"amount"`
 	Commodity string         `json:"commodity"`
+	// Cost is what the bitcoin of the account cost, in Currency; of money, there
+	// is none.
+	Cost     domain.Decimal `json:"cost,omitzero"`
+	Currency string         `json:"cost_currency,omitempty"`
 }
 
 // TrialBalance returns the balances of all accounts that are not empty, by
-// account and commodity. They sum to zero in each commodity.
+// account and commodity. With bitcoin at its cost, they sum to zero in each
+// currency.
 func TrialBalance(entries []Entry) []Balance {
 	type of struct{ account, commodity string }
-	sums := map[of]domain.Decimal{}
+	sums := map[of]*Balance{}
 	for _, e := range entries {
 		for _, p := range e.Postings {
 			k := of{p.Account, p.Commodity}
-			sums[k] = sums[k].Add(p.Amount)
+			if sums[k] == nil {
+				sums[k] = &Balance{Account: p.Account, Commodity: p.Commodity}
+			}
+			sums[k].Amount = sums[k].Amount.Add(p.Amount)
+			if !p.Cost.IsZero() {
+				weight, currency := p.Weight()
+				sums[k].Cost, sums[k].Currency = sums[k].Cost.Add(weight), currency
+			}
 		}
 	}
 	var all []Balance
-	for k, v := range sums {
-		if !v.IsZero() {
-			all = append(all, Balance{k.account, v, k.commodity})
+	for _, v := range sums {
+		if !v.Amount.IsZero() {
+			all = append(all, *v)
 		}
 	}
 	slices.SortFunc(all, func(a, b Balance) int {

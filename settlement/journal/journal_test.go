@@ -25,7 +25,8 @@ import (
 
 var rewrite = flag.Bool("rewrite", false, "write the answers that are given into the scripts")
 
-func TestBooks(t *testing.T) { logscript.Run(t, "testdata/books.txt", *rewrite, answer) }
+func TestBooks(t *testing.T)       { logscript.Run(t, "testdata/books.txt", *rewrite, answer) }
+func TestBooksOfCoin(t *testing.T) { logscript.Run(t, "testdata/coin.txt", *rewrite, answer) }
 
 func settler(p *logscript.Player) *settlement.Settler {
 	return &settlement.Settler{
@@ -89,7 +90,24 @@ func answer(p *logscript.Player, question []string) (string, error) {
 	switch question[0] {
 	case "balance":
 		for _, b := range journal.TrialBalance(books.Entries) {
-			rows = append(rows, fmt.Sprintf("%s\t%s %s", b.Account, b.Amount.Fixed(journal.Digits(b.Commodity)), b.Commodity))
+			row := fmt.Sprintf("%s\t%s %s", b.Account, journal.Text(b.Amount, b.Commodity), b.Commodity)
+			if b.Currency != "" {
+				row += fmt.Sprintf("\tcost %s %s", journal.Text(b.Cost, b.Currency), b.Currency)
+			}
+			rows = append(rows, row)
+		}
+	case "roll":
+		for _, r := range journal.RollForward(books.Entries) {
+			for _, h := range []struct {
+				name string
+				journal.Held
+			}{{"opening", r.Opening}, {"received", r.Received}, {"sold", r.Sold}, {"network fees", r.NetworkFees}, {"remeasured", r.Remeasured}, {"closing", r.Closing}} {
+				rows = append(rows, fmt.Sprintf("%s %s\t%s BTC\t%s", r.Period, h.name, h.Units.Fixed(8), journal.Text(h.Value, "USD")))
+			}
+		}
+	case "lots":
+		for _, l := range journal.Lots(books.Entries) {
+			rows = append(rows, fmt.Sprintf("%s\t%s\t%s BTC at %s\t%s", l.Account, l.Lot, l.Units.Fixed(8), l.Price, journal.Text(l.Cost, "USD")))
 		}
 	case "revenue":
 		for _, r := range journal.RevenueByPeriod(books.Entries) {
@@ -97,12 +115,16 @@ func answer(p *logscript.Player, question []string) (string, error) {
 		}
 	default:
 		for _, e := range books.Entries {
-			if !strings.Contains(e.Narration, strings.ReplaceAll(question[1], "_", " ")) {
+			if len(question) > 1 && !strings.Contains(e.Narration, strings.ReplaceAll(question[1], "_", " ")) {
 				continue
 			}
 			rows = append(rows, fmt.Sprintf("%s %s", e.Date, e.Narration))
 			for _, posting := range e.Postings {
-				rows = append(rows, fmt.Sprintf("  %s\t%s %s", posting.Account, posting.Amount.Fixed(journal.Digits(posting.Commodity)), posting.Commodity))
+				row := fmt.Sprintf("  %s\t%s %s", posting.Account, journal.Text(posting.Amount, posting.Commodity), posting.Commodity)
+				if !posting.Cost.IsZero() {
+					row += fmt.Sprintf("\t{%s %s, %s, %s}", posting.Cost.Price, posting.Cost.Currency, posting.Cost.Date, posting.Cost.Lot)
+				}
+				rows = append(rows, row)
 			}
 		}
 	}
@@ -130,7 +152,7 @@ func history(t *rapid.T) *logscript.Player {
 	for range rapid.IntRange(0, 12).Draw(t, "events") {
 		day := rapid.IntRange(1, 30).Draw(t, "day")
 		span := fmt.Sprintf("2026-10-%02d..2026-10-%02d", day, day+1)
-		switch rapid.IntRange(0, 8).Draw(t, "what") {
+		switch rapid.IntRange(0, 14).Draw(t, "what") {
 		case 0, 1:
 			if err := run(t.Context(), p, "2026-10"); err != nil {
 				t.Fatal(err)
@@ -153,9 +175,41 @@ func history(t *rapid.T) *logscript.Player {
 			_ = err // paid, corrected, or not there: it stands
 		case 8:
 			play(fmt.Sprintf("bill 2026-10@UTC %d.55", rapid.IntRange(1, 2000).Draw(t, "bill")))
+		default:
+			coinEvent(t, p, day, play)
 		}
 	}
 	return p
+}
+
+// coinEvent draws an event of the pool, of the chain or of a sale.
+func coinEvent(t *rapid.T, p *logscript.Player, day int, play func(...string)) {
+	credited := rapid.IntRange(0, 7_500_000).Draw(t, "credited")
+	amount := rapid.SampledFrom([]int{7_373_520, credited + 1}).Draw(t, "amount")
+	tx := rapid.IntRange(1, 4).Draw(t, "tx")
+	block := rapid.IntRange(1, 2).Draw(t, "block")
+	switch rapid.IntRange(0, 6).Draw(t, "coin") {
+	case 0, 1:
+		play(fmt.Sprintf("statement foundry/s 2026-10-%02d subsidy=%d fees=24000 fee=150480 other=0 net=%d %s", day, credited, credited+24_000-150_480,
+			rapid.SampledFrom([]string{"", "", "partial"}).Draw(t, "complete")))
+	case 2:
+		play(fmt.Sprintf("payout foundry/s 2026-10-%02dT06:00 %d tx=t%d block=b%d", day, amount, tx, block))
+	case 3:
+		play(fmt.Sprintf("reversed foundry/s t%d b%d", tx, block))
+	case 4:
+		play(fmt.Sprintf("paid %s p%d 2026-10-%02dT06:00 %d fee=%d rail=%s status=%s tx=t%d address=%s", rapid.SampledFrom([]string{"foundry/s", "foundry/s", "foundry/other"}).Draw(t, "account"), tx, day, amount,
+			rapid.IntRange(0, 999).Draw(t, "fee"), rapid.SampledFrom([]string{"on-chain", "lightning"}).Draw(t, "rail"), rapid.SampledFrom([]string{"paid", "paid", "failed"}).Draw(t, "status"), tx,
+			rapid.SampledFrom([]string{"", "bc1q"}).Draw(t, "address")))
+	case 5:
+		play(fmt.Sprintf("sell %s BTC %d 2026-11-%02d basis=%s network=%d", domain.NewDecimal(int64(amount), -8), rapid.IntRange(0, 9999).Draw(t, "proceeds"), day,
+			rapid.SampledFrom([]string{"fifo", "average"}).Draw(t, "basis"), rapid.IntRange(0, 999).Draw(t, "network")))
+	default:
+		f := known(t, p)
+		if all := f.Reconciled("foundry", "s", domain.Interval{End: 1 << 62}); len(all) > 0 {
+			r := all[day%len(all)]
+			play(fmt.Sprintf("marked foundry/s %s %s %d", r.Interval.Start.Time().Format("2006-01-02"), rapid.SampledFrom(domain.DifferenceStatuses()).Draw(t, "status"), r.Unexplained()))
+		}
+	}
 }
 
 func known(t *rapid.T, p *logscript.Player) *facts.Facts {
@@ -190,6 +244,11 @@ func TestBooksOfAnyHistory(t *testing.T) {
 			got[b.Account+" "+b.Commodity] = b.Amount
 		}
 		f := known(t, p)
+		site, _ := f.Site("s")
+		if found := journal.CheckCoin(f, books, []pools.Account{{Site: "s", Terms: site.Pool}}); len(found) > 0 {
+			t.Fatalf("%v\n%s", found, logOf(t, p))
+		}
+		inLots(t, books)
 		receivable, credit := domain.Decimal{}, domain.Decimal{}
 		for _, s := range receivables.All(f, "s") {
 			if s.Open.Minor > 0 {
@@ -235,6 +294,48 @@ func TestBooksOfAnyHistory(t *testing.T) {
 	})
 }
 
+// inLots checks, in the order of dates, that nothing leaves a lot before it is
+// in it, and that the roll-forward closes at what is held.
+func inLots(t *rapid.T, books journal.Books) {
+	type lot struct{ account, name, date, price string }
+	lots := map[lot]domain.Decimal{}
+	holds := journal.Held{}
+	for _, e := range books.Entries {
+		for _, p := range e.Postings {
+			if weight, _ := p.Weight(); strings.HasPrefix(p.Account, "Assets:Digital:") {
+				if holds.Value = holds.Value.Add(weight); p.Commodity == journal.Bitcoin {
+					holds.Units = holds.Units.Add(p.Amount)
+				}
+			}
+			if p.Cost.IsZero() {
+				continue
+			}
+			k := lot{p.Account, p.Cost.Lot, p.Cost.Date, p.Cost.Price.String()}
+			lots[k] = lots[k].Add(p.Amount)
+			if strings.HasPrefix(p.Account, "Assets:") && lots[k].Sign() < 0 || strings.HasPrefix(p.Account, "Liabilities:") && lots[k].Sign() > 0 {
+				t.Fatalf("entry %+v leaves %s in lot %+v", e, lots[k], k)
+			}
+		}
+	}
+	roll := journal.RollForward(books.Entries)
+	if len(roll) > 0 && (!roll[len(roll)-1].Closing.Units.Equal(holds.Units) || !roll[len(roll)-1].Closing.Value.Equal(holds.Value)) {
+		t.Fatalf("the roll-forward %+v does not close at %+v", roll, holds)
+	}
+}
+
+func logOf(t *rapid.T, p *logscript.Player) string {
+	var b strings.Builder
+	for r, err := range p.Log.ReadAll(t.Context(), 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(r.Type, "p") && !strings.HasPrefix(r.Type, "power") || r.Type == "coin.sold/1" {
+			fmt.Fprintf(&b, "%s %s\n", r.Type, r.Payload)
+		}
+	}
+	return b.String()
+}
+
 // TestBooksAreAcceptedByOtherPrograms exports books and has them checked by
 // the programs whose formats they are in.
 func TestBooksAreAcceptedByOtherPrograms(t *testing.T) {
@@ -248,7 +349,7 @@ func TestBooksAreAcceptedByOtherPrograms(t *testing.T) {
 	if err := run(t.Context(), p, "2026-10"); err != nil {
 		t.Fatal(err)
 	}
-	if err := p.Play("read n4 2026-10-14..2026-10-15 120kWh mark=corrected\npay aurora CB-2026-000001 100 2026-11-20\nbill 2026-10@UTC 481.07"); err != nil {
+	if err := p.Play("read n4 2026-10-14..2026-10-15 120kWh mark=corrected\npay aurora CB-2026-000001 100 2026-11-20\nmarked foundry/s 2026-10-16 disputed 737352\nsell 0.01 BTC 1100 2026-11-21 basis=average\nbill 2026-10@UTC 481.07"); err != nil {
 		t.Fatal(err)
 	}
 	if err := run(t.Context(), p, "2026-10"); err != nil {
@@ -262,10 +363,19 @@ func TestBooksAreAcceptedByOtherPrograms(t *testing.T) {
 		format  journal.Format
 		file    string
 		command []string
+		wrong   [][2]string // what must not pass, for what
 	}{
-		{journal.Beancount, "books.beancount", []string{"bean-check", "FILE"}},
-		{journal.HLedger, "books.journal", []string{"hledger", "-f", "FILE", "check", "--strict"}},
-		{journal.Ledger, "books.ledger", []string{"ledger", "-f", "FILE", "--strict", "--pedantic", "bal"}},
+		{journal.Beancount, "books.beancount", []string{"bean-check", "FILE"}, [][2]string{
+			{" 100.00 USD", " 100.10 USD"},
+			{"0.07300000 BTC {100000.00 USD", "0.07300000 BTC {100001.00 USD"},
+			{"-0.07300000 BTC {100000.00 USD, 2026-10-14", "-0.07300000 BTC {100000.00 USD, 2026-10-13"}, // out of another lot
+		}},
+		{journal.HLedger, "books.journal", []string{"hledger", "-f", "FILE", "check", "--strict"}, [][2]string{
+			{" 100.00 USD", " 100.10 USD"}, {"0.07300000 BTC @ 100000.00 USD", "0.07300000 BTC @ 100001.00 USD"},
+		}},
+		{journal.Ledger, "books.ledger", []string{"ledger", "-f", "FILE", "--strict", "--pedantic", "bal"}, [][2]string{
+			{" 100.00 USD", " 100.10 USD"}, {"0.07300000 BTC {100000.00 USD}", "0.07300000 BTC {100001.00 USD}"},
+		}},
 	} {
 		t.Run(string(c.format), func(t *testing.T) {
 			if _, err := exec.LookPath(c.command[0]); err != nil {
@@ -292,9 +402,17 @@ func TestBooksAreAcceptedByOtherPrograms(t *testing.T) {
 			if out, err := check(func(s string) string { return s }); err != nil {
 				t.Errorf("%v: %v\n%s", c.command, err, out)
 			}
-			// The checker bites: an amount of ten cents more does not pass.
-			if out, err := check(func(s string) string { return strings.Replace(s, " 100.00 USD", " 100.10 USD", 1) }); err == nil {
-				t.Errorf("%v accepts an entry that does not sum to zero\n%s", c.command, out)
+			// The checker bites.
+			for _, change := range c.wrong {
+				out, err := check(func(s string) string {
+					if !strings.Contains(s, change[0]) {
+						t.Fatalf("the export has no %q", change[0])
+					}
+					return strings.Replace(s, change[0], change[1], 1)
+				})
+				if err == nil {
+					t.Errorf("%v accepts %q in place of %q\n%s", c.command, change[1], change[0], out)
+				}
 			}
 		})
 	}
@@ -323,6 +441,15 @@ bitcoin USD 2026-09-30..2026-11-05 24h 100000
 price hb_south 2026-10@UTC 24h 50
 statement foundry/s 2026-10-14 subsidy=7500000 fees=24000 fee=150480 other=0 net=7300000
 payout foundry/s 2026-10-15T06:00 7300000
+statement foundry/s 2026-10-16 subsidy=6750000 fees=21600 fee=135432 net=6636168
+paid foundry/s p1 2026-10-17T06:00 6635000 fee=1168 tx=t2 address=bc1q
+payout foundry/s 2026-10-17T06:20 6635000 tx=t2 block=b1
+reversed foundry/s t2 b1
+payout foundry/s 2026-10-17T07:20 6635000 tx=t2 block=b2
+payout foundry/s 2026-10-19T06:00 7373520 tx=t3
+sell 0.15 BTC 15000.07 2026-10-20T18:00 fee=15 network=1410
+statement foundry/s 2026-10-18 subsidy=7500000 fees=24000 fee=150480 net=7373520
+paid foundry/s p2 2026-10-20T06:00 5000 rail=lightning
 now 2026-11-02T09:00
 contract aurora tax=0.1
 charge space reserved-power 10 x 93

@@ -88,7 +88,7 @@ func (k *Keeper) Entries(f *facts.Facts) (booked, pending []Entry, err error) {
 	k.told = nil
 	b.facts.Skip(k.next)
 	b.fresh = map[span][]piece{}
-	pending, err = b.open(f)
+	pending, err = b.pending(f)
 	b.kept, b.fresh = b.fresh, nil
 	if err != nil {
 		return nil, nil, fmt.Errorf("journal: %w", err)

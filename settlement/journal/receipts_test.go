@@ -11,7 +11,7 @@ import (
 // both, and confirms it in a third.
 func TestAReceiptThatIsUndoneIsTakenBack(t *testing.T) {
 	p := logscript.New()
-	if err := p.Play("site s step=24h zone=UTC pool=foundry/s\nnow 2026-11-02T09:00"); err != nil {
+	if err := p.Play("site s step=24h zone=UTC pool=foundry/s\nbitcoin USD 2026-10-01..2026-11-01 24h 100000\nnow 2026-11-02T09:00"); err != nil {
 		t.Fatal(err)
 	}
 	for _, step := range []struct{ line, holds string }{
@@ -32,7 +32,7 @@ func TestAReceiptThatIsUndoneIsTakenBack(t *testing.T) {
 		}
 		holds := ""
 		for _, b := range journal.TrialBalance(books.Entries) {
-			if b.Account == "Assets:Digital:BTC:S" || b.Account == "Assets:Digital:BTC:s" {
+			if b.Account == "Assets:Digital:BTC:OnChain" {
 				holds = b.Amount.Fixed(journal.Digits(b.Commodity))
 			}
 		}
