@@ -74,7 +74,7 @@ func TestTheLifeOfAnInvoice(t *testing.T) {
 		{"the trial balance", []string{"journal", "balance"}, exitOK, []string{"Assets:AR:Customers:Aurora                                         271.60 USD", "sum                                                                  0.00 USD"}},
 		{"what is recognized", []string{"journal", "revenue"}, exitOK, []string{"2026-10  Income:AI:Reserved                                   1,000.00 USD"}},
 		{"how long it has been due", []string{"journal", "ageing", "--at", "2030-01-01"}, exitOK, []string{"over 90 days", "271.60         271.60"}},
-		{"another report", []string{"journal", "sheet"}, exitUsage, []string{"want export, balance, ageing or revenue"}},
+		{"another report", []string{"journal", "sheet"}, exitUsage, []string{"want export, balance, coin, ageing or revenue"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			args := append([]string{}, c.args...)

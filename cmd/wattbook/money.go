@@ -185,12 +185,7 @@ func (e *engine) recordMoney(ctx context.Context, p *program, o invoiceOptions, 
 			say = fmt.Sprintf("%s on contract %s", amount, contract)
 		}
 	}
-	before := e.recorded
-	e.recorded = ingest.Report{Marks: map[domain.Mark]int{}}
-	err := e.publish(ctx, last.Site, ingest.Delivery{Source: "receipts", Observed: e.now(), Facts: []domain.Event{event}})
-	got := e.recorded
-	e.recorded = before
-	e.recorded.Add(got)
+	got, err := e.recordFact(ctx, last.Site, ingest.Delivery{Source: "receipts", Observed: e.now(), Facts: []domain.Event{event}})
 	if err != nil {
 		return err
 	}
@@ -213,6 +208,17 @@ func (e *engine) recordMoney(ctx context.Context, p *program, o invoiceOptions, 
 		printStanding(p, receivables.Of(e.facts, inv.Invoice), e.facts)
 	}
 	return nil
+}
+
+// recordFact records what somebody states, and returns what became of it.
+func (e *engine) recordFact(ctx context.Context, site domain.SiteID, d ingest.Delivery) (ingest.Report, error) {
+	before := e.recorded
+	e.recorded = ingest.Report{Marks: map[domain.Mark]int{}}
+	err := e.publish(ctx, site, d)
+	got := e.recorded
+	e.recorded = before
+	e.recorded.Add(got)
+	return got, err
 }
 
 func invoiceVoid(ctx context.Context, p *program, b *book, number, why string) error {

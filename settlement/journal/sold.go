@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
+	"time"
 
 	"wattbook/domain"
 	"wattbook/settlement/coin"
@@ -48,6 +50,35 @@ func (b *builder) sold(rec domain.Recorded, e domain.CoinSold) error {
 	}
 	m.money(networkFees, m.costs(parts))
 	return m.done()
+}
+
+// Sellable reports why a sale cannot be: more was sold than the books held at
+// its time, in all or of a lot.
+func Sellable(b Books, e domain.CoinSold) error {
+	zone, err := time.LoadLocation(b.Site.Zone)
+	if err != nil {
+		return fmt.Errorf("sale %s: %w", e.Reference, err)
+	}
+	date := dateIn(zone, e.At)
+	lots := map[string]domain.Decimal{}
+	var all domain.Decimal
+	for _, entry := range b.Entries {
+		for _, p := range entry.Postings {
+			if strings.HasPrefix(p.Account, holdings) && (entry.Date <= date || p.Amount.Sign() < 0) {
+				lots[p.Cost.Lot] = lots[p.Cost.Lot].Add(p.Amount)
+				all = all.Add(p.Amount)
+			}
+		}
+	}
+	if want := (e.Amount + e.NetworkFee).BTC(); all.Cmp(want) < 0 {
+		return fmt.Errorf("sale %s of %s BTC: the books hold %s BTC on %s that no other sale took; see wattbook journal coin", e.Reference, want, all, date)
+	}
+	for _, p := range e.Lots {
+		if lots[p.Lot] = lots[p.Lot].Sub(p.Amount.BTC()); lots[p.Lot].Sign() < 0 {
+			return fmt.Errorf("sale %s: lot %q holds %s BTC on %s, less than %s; see wattbook journal coin", e.Reference, p.Lot, lots[p.Lot].Add(p.Amount.BTC()), date, p.Amount.BTC())
+		}
+	}
+	return nil
 }
 
 // splitNamed splits named lots at an amount.
