@@ -325,13 +325,16 @@ func TestAmendingAContractWithItsOwnTermsChangesOnlyTheRounding(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := drawMonth(t)
 		m.force.Start = max(m.force.Start, m.period.In(m.zone).Start) // version 1 is for this month
-		cut := m.force.Start.Add(domain.Duration(rapid.Int64Range(1, int64(m.force.Length())-1).Draw(t, "cut")))
+		m.first = m.force.Start.Floor(domain.Hour)
+		at, grid := m.force.Start, domain.Duration(1)
 		if m.gpuMonth != "0" && (m.overage != "0" || m.gpuHour != "0") {
-			cut = cut.Floor(domain.Hour)
+			at, grid = m.first, domain.Hour
 		}
-		if m.first = m.force.Start.Floor(domain.Hour); cut <= m.force.Start {
-			t.Skip("nothing is divided")
+		steps := int64((m.force.End - 1).Sub(at) / grid)
+		if steps == 0 {
+			t.Skip("it is in force for one interval")
 		}
+		cut := at.Add(grid * domain.Duration(rapid.Int64Range(1, steps).Draw(t, "cut")))
 		whole, parts := m.invoice(t, m.force.Start), m.invoice(t, m.force.Start, cut)
 		type total struct {
 			money    int64
