@@ -43,6 +43,19 @@ type LoadInput struct {
 	Committed bool     `json:"committed"`       // customers are promised it: it may not be switched off
 	On        bool     `json:"on"`              // in the interval before
 	Since     Instant  `json:"since,omitempty"` // start of the interval in which it was last switched
+	// PoolFee and FeesPerBlock take the place of the decision's for a mining load
+	// that works for another pool account than the site's first; nil: they do not.
+	PoolFee      *Decimal `json:"pool_fee_portion,omitempty"`
+	FeesPerBlock *Decimal `json:"fees_per_block_satoshi,omitempty"`
+}
+
+// PoolTerms returns the pool's fee, and the fees of a block that a mining load
+// gets its part of; they are nil if they are not known.
+func (i AllocationInputs) PoolTerms(l LoadInput) (fee Decimal, feesPerBlock *Decimal) {
+	if l.PoolFee == nil {
+		return i.PoolFee, i.FeesPerBlock
+	}
+	return *l.PoolFee, l.FeesPerBlock
 }
 
 // Reason is why a load runs or rests.

@@ -1,6 +1,7 @@
 package domain
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 )
@@ -31,10 +32,15 @@ type SiteRegistered struct {
 	RevenueMeter DeviceID `json:"revenue_meter"` // the meter that the utility bills by
 	// LossPortion is the energy lost between the revenue meter and the
 	// sub-meters, as a portion of what the sub-meters count: 0.012 is 1.2 %.
-	LossPortion Decimal      `json:"loss_portion"`
-	Pool        PoolTerms    `json:"pool"`
-	Dispatch    DispatchRule `json:"dispatch"`
-	From        Instant      `json:"from,omitzero"` // when these terms begin to hold; means nothing in a site's first registration
+	LossPortion Decimal `json:"loss_portion"`
+	// Pool is the pool account that gets the work of all miners but those that
+	// another account names.
+	Pool PoolTerms `json:"pool"`
+	// Accounts are further pool accounts, each of which gets the work of the
+	// miners that it names.
+	Accounts []PoolTerms  `json:"pool_accounts,omitempty"`
+	Dispatch DispatchRule `json:"dispatch"`
+	From     Instant      `json:"from,omitzero"` // when these terms begin to hold; means nothing in a site's first registration
 }
 
 // Validate reports why no book could be kept of the site, or nil.
@@ -45,10 +51,69 @@ func (s SiteRegistered) Validate() error {
 	if s.Step < Second || Day%s.Step != 0 {
 		return fmt.Errorf("site %s: step %s is no metering interval of 1s or more that divides a day", s.Site, s.Step)
 	}
+	if err := s.checkAccounts(); err != nil {
+		return fmt.Errorf("site %s: %w", s.Site, err)
+	}
 	return nil
 }
 
-// PoolTerms are the terms on which a site's mining is paid.
+// checkAccounts reports why work could be counted to no account, or to two.
+func (s SiteRegistered) checkAccounts() error {
+	if len(s.Accounts) > 0 && s.Pool.Pool == "" {
+		return errors.New("it has further pool accounts and no first one, which gets the work of all other miners")
+	}
+	if len(s.Pool.Miners) > 0 {
+		return fmt.Errorf("pool account %s names miners: the first account gets the work of all that no other names", s.Pool.Name())
+	}
+	seen := map[string]bool{s.Pool.Name(): true}
+	of := map[DeviceID]string{}
+	for _, a := range s.Accounts {
+		name := a.Name()
+		switch {
+		case a.Pool == "" || a.Account == "":
+			return fmt.Errorf("pool account %q lacks its pool or its account", name)
+		case seen[name]:
+			return fmt.Errorf("pool account %s is described twice", name)
+		case len(a.Miners) == 0:
+			return fmt.Errorf("pool account %s gets no work: name its miners, or the meters above them", name)
+		}
+		seen[name] = true
+		for _, m := range a.Miners {
+			if of[m] != "" {
+				return fmt.Errorf("%s works for %s and for %s: its work would count twice", m, of[m], name)
+			}
+			of[m] = name
+		}
+		if err := a.Validate(); err != nil {
+			return fmt.Errorf("pool account %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// PoolAccounts returns the pool accounts that the site works for, the first
+// one first.
+func (s SiteRegistered) PoolAccounts() []PoolTerms {
+	if s.Pool.Pool == "" {
+		return nil
+	}
+	return append([]PoolTerms{s.Pool}, s.Accounts...)
+}
+
+// PoolAccount returns the terms of one of them.
+func (s SiteRegistered) PoolAccount(pool PoolID, account string) (PoolTerms, bool) {
+	if s.Pool.Pool == pool && s.Pool.Account == account && pool != "" {
+		return s.Pool, true
+	}
+	for _, t := range s.Accounts {
+		if t.Pool == pool && t.Account == account {
+			return t, true
+		}
+	}
+	return PoolTerms{}, false
+}
+
+// PoolTerms are a pool account of a site and the terms on which it pays.
 type PoolTerms struct {
 	Pool    PoolID  `json:"pool"`
 	Account string  `json:"account"`
@@ -64,7 +129,13 @@ type PoolTerms struct {
 	DayStart Duration `json:"day_start,omitzero"`
 	// Rates are the later changes of the terms, by time.
 	Rates []PoolRate `json:"rates,omitempty"`
+	// Miners are those whose work the account gets: miners, and meters that
+	// stand for all miners below them. The site's first account names none.
+	Miners []DeviceID `json:"miners,omitempty"`
 }
+
+// Name names the account as people do: its pool, a slash and the account.
+func (t PoolTerms) Name() string { return string(t.Pool) + "/" + t.Account }
 
 // DispatchRule holds the limits that every allocation decision obeys.
 type DispatchRule struct {

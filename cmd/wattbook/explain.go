@@ -118,7 +118,11 @@ func explainDecision(out io.Writer, site domain.SiteRegistered, d domain.Allocat
 		group(domain.NewDecimal(int64(total), -6).Fixed(0)), group(domain.NewDecimal(int64(in.Dispatch.Reserve), -6).Fixed(0)), group(domain.NewDecimal(int64(in.Dispatch.Limit), -6).Fixed(0)))
 	b.WriteString("\nWhat each load draws when it runs, and how that is known:\n")
 	for _, l := range in.Loads {
-		fmt.Fprintf(&b, "  %-8s %s kW, %s\n", l.Load, group(domain.NewDecimal(int64(l.Power), -6).Fixed(0)), l.Basis)
+		own := ""
+		if l.PoolFee != nil {
+			own = fmt.Sprintf("; the pool that it works for keeps %s %%", l.PoolFee.Shift(2))
+		}
+		fmt.Fprintf(&b, "  %-8s %s kW, %s%s\n", l.Load, group(domain.NewDecimal(int64(l.Power), -6).Fixed(0)), l.Basis, own)
 	}
 	_, err := io.WriteString(out, b.String())
 	return err

@@ -43,10 +43,12 @@ The kinds are:
   block-fees      day,blocks,fees_btc: what the blocks of each UTC day paid
   allocations     what sacct --parsable2 prints; --account NAME=CUSTOMER,
                   --unbilled NAME, --zone
-  payouts         a wallet's export: time,txid,address,amount_btc; --address
+  payouts         a wallet's export: time,txid,address,amount_btc; --address,
+                  --pool-account
   statements      a pool's: day,net_btc and, where it tells them, subsidy_btc,
                   fees_btc,pool_fee_btc,other_btc,hashes_per_second,
-                  share_difficulty,account; --columns day=Date,net=Earned, --zone
+                  share_difficulty,account; --columns day=Date,net=Earned, --zone,
+                  --pool-account
   contracts       the contracts of a configuration file
 
 Files are text in UTF-8; lines may end as on Windows.
@@ -61,13 +63,14 @@ func importKinds() map[string][]string {
 	prices := []string{"time-column", "price-column", "zone", "step", "allow-gaps", "corrects"}
 	return map[string][]string{
 		"readings": {"corrects"}, "prices": prices, "bitcoin-prices": prices, "difficulty": {}, "block-fees": {},
-		"allocations": {"account", "unbilled", "zone"}, "payouts": {"address"}, "statements": {"columns", "zone"}, "contracts": {},
+		"allocations": {"account", "unbilled", "zone"}, "payouts": {"address", "pool-account"}, "statements": {"columns", "zone", "pool-account"}, "contracts": {},
 	}
 }
 
 // importOptions are the flags of import.
 type importOptions struct {
 	site, timeColumn, priceColumn, zone, columns string
+	poolAccount                                  string
 	step                                         domain.Duration
 	corrects, allowGaps                          bool
 	accounts, unbilled, addresses                []string
@@ -83,6 +86,7 @@ func importFile(ctx context.Context, p *program, args []string) error {
 	p.flags.StringVar(&o.priceColumn, "price-column", "", "`column` of the prices")
 	p.flags.StringVar(&o.zone, "zone", "", "time `zone` of times without an offset")
 	p.flags.StringVar(&o.columns, "columns", "", "`names` of the columns of a table of statements, such as day=Date,net=Earned")
+	p.flags.StringVar(&o.poolAccount, "pool-account", "", "`account` of the site's pool accounts that it is of, or POOL/ACCOUNT; needed if there are several")
 	list := func(name, usage string, to *[]string) {
 		p.flags.Func(name, usage+"; may be repeated", func(v string) error {
 			*to = append(*to, v)
@@ -348,9 +352,13 @@ func (f importedFile) customers() []string {
 // payouts reads a wallet's export.
 func (f importedFile) payouts(d ingest.Delivery, text []byte) (ingest.Delivery, error) {
 	d.Decoder = pool.WalletDecoder
+	of, err := f.account()
+	if err != nil {
+		return d, err
+	}
 	var payees []pool.Payee
 	for _, a := range f.addresses {
-		payees = append(payees, pool.Payee{Address: a, Pool: f.site.Pool.Pool, Account: f.site.Pool.Account})
+		payees = append(payees, pool.Payee{Address: a, Pool: of.Pool, Account: of.Account})
 	}
 	if len(payees) == 0 {
 		return d, usagef("--address is missing: name the address that the pool pays to")
@@ -365,6 +373,15 @@ func (f importedFile) payouts(d ingest.Delivery, text []byte) (ingest.Delivery, 
 	return d, err
 }
 
+// account returns the pool account that a file is of.
+func (f importedFile) account() (domain.PoolTerms, error) {
+	t, err := oneAccount(f.engine.facts.PoolAccounts(f.site.Site), f.poolAccount, "--pool-account")
+	if err != nil {
+		return t, usagef("%v", err)
+	}
+	return t, nil
+}
+
 // statements reads a table of the pool's statements.
 func (f importedFile) statements(d ingest.Delivery, text []byte, zone *time.Location) (ingest.Delivery, error) {
 	d.Decoder = "statement-csv/1"
@@ -372,7 +389,10 @@ func (f importedFile) statements(d ingest.Delivery, text []byte, zone *time.Loca
 	if err != nil {
 		return d, usagef("--columns: %v", err)
 	}
-	terms := f.site.Pool
+	terms, err := f.account()
+	if err != nil {
+		return d, err
+	}
 	of := pool.Stated{Pool: terms.Pool, Account: terms.Account, Subaccount: terms.Account, Zone: zone}
 	all, err := pool.ReadStatements(bytes.NewReader(text), f.name, of, columns, f.now)
 	for _, e := range all {

@@ -15,7 +15,7 @@ import (
 
 func poolVerb() verb {
 	return verb{
-		name: "pool", args: "(reconcile (--period YYYY-MM | --from DATE --to DATE) | explain --day DATE | dispute --day DATE [--status STATUS] --by NAME [--note TEXT] [-o FILE]) [--site SITE]",
+		name: "pool", args: "(reconcile (--period YYYY-MM | --from DATE --to DATE) | explain --day DATE | dispute --day DATE [--status STATUS] --by NAME [--note TEXT] [-o FILE]) [--account ACCOUNT] [--site SITE]",
 		summary: "compare own work with the pool's statements and with what arrived",
 		help: `
 reconcile  For each of the pool's days: what the accepted work should have earned,
@@ -23,7 +23,8 @@ reconcile  For each of the pool's days: what the accepted work should have earne
            difference, every satoshi of it on a named line. Days that say
            something new are recorded. What no line explains is unexplained: it
            has an age and a status. The exit code is 1 if a day has a finding
-           that nobody has accepted or written off.
+           that nobody has accepted or written off. All pool accounts of the site
+           are reconciled, or the one that --account names.
 explain    One day in full: work by shares and by hashes, terms, statement,
            payouts, lines.
 dispute    Records what a person decides about the unexplained difference of a
@@ -31,6 +32,9 @@ dispute    Records what a person decides about the unexplained difference of a
            is not given) and, for a dispute, prints a claim to send to the pool.
            -o writes a proof of it, which the pool checks offline with
            wattbook prove --check FILE --key KEY.
+
+--account is an account, a pool, or both as POOL/ACCOUNT; explain and dispute
+need it where the site has several.
 
 Example: wattbook pool reconcile --period 2026-10`,
 		run: runPool,
@@ -40,6 +44,7 @@ Example: wattbook pool reconcile --period 2026-10`,
 // poolFlags are what the verb is told.
 type poolFlags struct {
 	period, from, to, site, day string
+	account                     string
 	status, by, note, out       string
 }
 
@@ -53,6 +58,7 @@ func runPool(ctx context.Context, p *program, args []string) error {
 	p.flags.StringVar(&o.by, "by", "", "`name` of who decides it")
 	p.flags.StringVar(&o.note, "note", "", "`text` to keep with it")
 	p.flags.StringVar(&o.out, "o", "", "`file` to write the proof of a claim to")
+	p.flags.StringVar(&o.account, "account", "", "pool `account` of the site, or POOL/ACCOUNT")
 	p.flags.StringVar(&o.site, "site", "", "`site`; needed if the log holds several")
 	rest, err := p.parse(args, 1, 1)
 	if err != nil {
@@ -101,46 +107,70 @@ func poolReconcile(ctx context.Context, p *program, o poolFlags) error {
 		if err != nil {
 			return err
 		}
-		if err := b.reconcilable(reg, iv); err != nil {
-			return err
+		accounts := accountsNamed(b.facts.PoolAccounts(reg.Site), o.account)
+		if len(accounts) == 0 {
+			_, err := oneAccount(b.facts.PoolAccounts(reg.Site), o.account, "--account")
+			return usagef("%v", err)
 		}
-		s := &settlement.Settler{Log: b.log, Facts: b.facts, Now: b.now}
-		drawn, err := s.Reconcile(ctx, pools.Account{Site: reg.Site, Terms: reg.Pool}, iv)
+		return p.reconcileAll(ctx, b, reg, accounts, iv)
+	})
+}
+
+// reconcileAll reconciles pool accounts of a site. An account of which there is
+// nothing to compare is passed over, if there is of another.
+func (p *program) reconcileAll(ctx context.Context, b *book, site domain.SiteRegistered, accounts []domain.PoolTerms, iv domain.Interval) error {
+	s := &settlement.Settler{Log: b.log, Facts: b.facts, Now: b.now}
+	var all []reconciledDay
+	var idle, failed []error
+	for _, terms := range accounts {
+		a := pools.Account{Site: site.Site, Terms: terms}
+		if err := b.reconcilable(a, iv); err != nil {
+			idle = append(idle, err)
+			continue
+		}
+		drawn, err := s.Reconcile(ctx, a, iv)
+		if err != nil {
+			failed = append(failed, fewer(err))
+		}
 		days := make([]reconciledDay, len(drawn))
 		for i, d := range drawn {
 			days[i] = reconciledDay{d, settlement.Standing(b.facts, d.Reconciliation, b.now())}
 		}
-		if len(days) > 0 && p.common.json {
-			err = errors.Join(p.printJSON(days), err)
-		} else if len(days) > 0 {
-			printDays(p, reg.Pool, days)
+		if len(days) > 0 && !p.common.json {
+			if len(all) > 0 {
+				fmt.Fprintln(p.stdout)
+			}
+			printDays(p, terms, days)
 		}
-		if err != nil {
-			return fewer(err)
-		}
-		return found(days)
-	})
+		all = append(all, days...)
+	}
+	if len(idle) == len(accounts) {
+		return errors.Join(idle...)
+	}
+	if len(all) > 0 && p.common.json {
+		failed = append(failed, p.printJSON(all))
+	}
+	if err := errors.Join(failed...); err != nil {
+		return err
+	}
+	return found(all)
 }
 
 // reconcilable reports days of which there is nothing to compare.
-func (b *book) reconcilable(site domain.SiteRegistered, iv domain.Interval) error {
-	terms := site.Pool
-	if terms.Pool == "" {
-		return fmt.Errorf("%s works for no pool; name one in its configuration, site.pool", site.Site)
-	}
-	if len(b.facts.Statements(terms.Pool, terms.Account, iv)) > 0 {
+func (b *book) reconcilable(a pools.Account, iv domain.Interval) error {
+	if len(b.facts.Statements(a.Terms.Pool, a.Terms.Account, iv)) > 0 {
 		return nil
 	}
 	// Work is known only where the book reaches, however wide the days are.
-	table := b.facts.Table(site.Site)
+	table := b.facts.Table(a.Site)
 	first, end := table.Slots(domain.Interval{Start: iv.Start.Floor(table.Step), End: min(iv.End, table.End()).Floor(table.Step)})
 	for slot := first; slot < end; slot++ {
-		if table.Total(domain.ChannelShares, slot).Reported > 0 {
+		if a.Worked(b.facts, slot) {
 			return nil
 		}
 	}
 	return fmt.Errorf("there is nothing to reconcile of %s, account %s, from %s to %s: neither accepted work nor a statement is on record; the book of %s reaches to %s",
-		terms.Pool, terms.Account, iv.Start.Time().Format(time.DateOnly), iv.End.Add(-domain.Day).Time().Format(time.DateOnly), site.Site, table.End())
+		a.Terms.Pool, a.Terms.Account, iv.Start.Time().Format(time.DateOnly), iv.End.Add(-domain.Day).Time().Format(time.DateOnly), a.Site, table.End())
 }
 
 // found is an error if a day needs a person's attention: it has a finding that

@@ -65,7 +65,7 @@ func TestPoolTermsAndSourcesOfAConfiguration(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := in.config
-	terms, err := c.poolTerms()
+	terms, _, err := c.poolTerms()
 	dec := domain.MustDecimal
 	want := domain.PoolTerms{
 		Pool: "ocean", Account: "west", Scheme: "tides", Fee: dec("0.02"), Hashrate: domain.Int(14_500_000_000_000_000), Threshold: 1_048_576, DayStart: 16 * domain.Hour,

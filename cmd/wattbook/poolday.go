@@ -59,7 +59,7 @@ func dayFacts(b *book, a pools.Account, day domain.Instant) (poolDay, error) {
 	if err != nil {
 		return poolDay{}, err
 	}
-	m := pools.Compare(b.facts, a.Site, r.Interval)
+	m := pools.Compare(b.facts, a, r.Interval)
 	d := poolDay{
 		Reconciliation: r, Difference: settlement.Standing(b.facts, r, b.now()), Scheme: e.Subsidies[0].Scheme, FeePortion: domain.RoundRat(e.FeePortion(), 6),
 		Subsidy: domain.RoundRat(e.Base, 6), Fees: domain.RoundRat(e.Fees, 6), PoolFee: domain.RoundRat(e.Fee, 6),
@@ -88,13 +88,26 @@ func dayFacts(b *book, a pools.Account, day domain.Instant) (poolDay, error) {
 	return d, nil
 }
 
+// poolAccount returns the site and the one account of it that are named.
+func (b *book) poolAccount(o poolFlags) (domain.SiteRegistered, pools.Account, error) {
+	reg, err := b.siteNamed(o.site)
+	if err != nil {
+		return reg, pools.Account{}, err
+	}
+	terms, err := oneAccount(b.facts.PoolAccounts(reg.Site), o.account, "--account")
+	if err != nil {
+		return reg, pools.Account{}, usagef("%v", err)
+	}
+	return reg, pools.Account{Site: reg.Site, Terms: terms}, nil
+}
+
 func poolExplain(ctx context.Context, p *program, o poolFlags, day domain.Instant) error {
 	return p.withBook(ctx, func(b *book) error {
-		reg, err := b.siteNamed(o.site)
+		_, a, err := b.poolAccount(o)
 		if err != nil {
 			return err
 		}
-		d, err := dayFacts(b, pools.Account{Site: reg.Site, Terms: reg.Pool}, day)
+		d, err := dayFacts(b, a, day)
 		if err != nil {
 			return err
 		}
@@ -178,11 +191,10 @@ func poolDispute(ctx context.Context, p *program, o poolFlags, day domain.Instan
 		return usagef("--by is missing: name who decides it")
 	}
 	return p.withBook(ctx, func(b *book) error {
-		reg, err := b.siteNamed(o.site)
+		reg, a, err := b.poolAccount(o)
 		if err != nil {
 			return err
 		}
-		a := pools.Account{Site: reg.Site, Terms: reg.Pool}
 		s := &settlement.Settler{Log: b.log, Facts: b.facts, Now: b.now}
 		// The claim is about a reconciliation on record.
 		start := day.Floor(domain.Day)

@@ -106,3 +106,61 @@ now 2026-10-16T09:00`)
 		}
 	}
 }
+
+// TestTwoAccounts reconciles, explains and disputes the days of a site that
+// works for two pool accounts, and proves the claim of one.
+func TestTwoAccounts(t *testing.T) {
+	dir := scriptedBook(t, `
+site s step=1h pool=foundry/acct fee=0.02
+account ocean/west miners=c2 scheme=tides fee=0.01 pool-hash=0.000000198844T
+meter revenue
+meter c2 under=revenue use=mining
+miner m1 under=revenue
+miner m2 under=c2
+difficulty 969696 2026-10-10 1d00ffff
+fees 2026-10-14 100 100000000
+read m1 2026-10-14..2026-10-15 0.001shares every=1h
+read m2 2026-10-14..2026-10-15 0.002shares every=1h
+now 2026-10-16T09:00
+statement foundry/acct 2026-10-14 subsidy=7500000 fees=24000 fee=150480 net=7373520
+payout foundry/acct 2026-10-15T06:00 7373520
+statement ocean/west 2026-10-14 subsidy=7500000 fees=24000 fee=75240 net=7448760 shares=0.024`)
+	file, csv := filepath.Join(t.TempDir(), "claim.proof"), filepath.Join(t.TempDir(), "p.csv")
+	if err := os.WriteFile(csv, []byte("time,txid,address,amount_btc\n2026-10-15T08:00:00Z,"+strings.Repeat("4f", 32)+",bc1q,0.0744876\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	day := []string{"--day", "2026-10-14"}
+	for _, row := range []struct {
+		args []string
+		code int
+		want []string
+	}{
+		{[]string{"import", "payouts", csv, "--address", "bc1q"}, exitUsage, []string{"say which by --pool-account: foundry/acct or ocean/west"}},
+		{[]string{"import", "payouts", csv, "--address", "bc1q", "--pool-account", "ocean/west"}, exitOK, nil},
+		{[]string{"pool", "reconcile", "--from", "2026-10-14", "--to", "2026-10-14"}, exitFinding, []string{
+			"foundry, account acct", "7,373,520      7,373,520      7,373,520            0", "ocean, account west",
+			"14,897,520      7,448,760      7,448,760    7,448,760  work not credited 7,448,760", "! the pool does not credit 50.0 % of the accepted work",
+		}},
+		{[]string{"pool", "reconcile", "--from", "2026-10-14", "--to", "2026-10-14", "--account", "acct"}, exitOK, []string{"foundry, account acct"}},
+		{[]string{"pool", "reconcile", "--period", "2026-10", "--account", "east"}, exitUsage, []string{`--account "east" is no pool account of the site; want foundry/acct or ocean/west`}},
+		{append([]string{"pool", "explain"}, day...), exitUsage, []string{"the site works for several pool accounts; say which by --account: foundry/acct or ocean/west"}},
+		{append([]string{"pool", "explain", "--account", "ocean"}, day...), exitOK, []string{"EXPECTED under TIDES less 1 %", "sigma of 7,448,763"}},
+		{append([]string{"pool", "dispute", "--account", "west", "--by", "ana", "-o", file}, day...), exitOK, []string{"CLAIM of 7,448,760 sat"}},
+		{[]string{"prove", "--check", file, "--key", folder(dir).publicKey()}, exitOK, []string{"PROVED   ocean/west", "the day comes out to the satoshi"}},
+		{[]string{"replay"}, exitOK, []string{"reconciliations"}},
+	} {
+		args := row.args
+		if args[0] != "prove" {
+			args = append(args, "--data", dir)
+		}
+		got := wattbook(t, args...)
+		if got.code != row.code {
+			t.Errorf("%v: exit %d, want %d\n%s%s", args, got.code, row.code, got.out, got.errors)
+		}
+		for _, want := range row.want {
+			if !strings.Contains(got.out+got.errors, want) {
+				t.Errorf("%v: no %q in\n%s%s", args, want, got.out, got.errors)
+			}
+		}
+	}
+}

@@ -53,24 +53,9 @@ type siteConfig struct {
 		RevenueMeter domain.DeviceID `yaml:"revenue_meter"`
 		LossPortion  domain.Decimal  `yaml:"loss_portion"`
 		From         domain.Instant  `yaml:"from"` // when these terms begin to hold; absent: when they are recorded
-		Pool         struct {
-			ID      domain.PoolID  `yaml:"id"`
-			Account string         `yaml:"account"`
-			Scheme  string         `yaml:"scheme"`
-			Fee     domain.Decimal `yaml:"fee_portion"`
-			// The pool's own hashrate, the balance below which it pays nothing
-			// out, when its day begins after midnight UTC, and later terms.
-			Hashrate  domain.Decimal  `yaml:"pool_petahash_per_second"`
-			Threshold domain.Decimal  `yaml:"threshold_btc"`
-			DayStart  domain.Duration `yaml:"day_start"`
-			Rates     []struct {
-				From     domain.Instant `yaml:"from"`
-				Scheme   string         `yaml:"scheme"`
-				Fee      domain.Decimal `yaml:"fee_portion"`
-				Hashrate domain.Decimal `yaml:"pool_petahash_per_second"`
-			} `yaml:"rates"`
-		} `yaml:"pool"`
-		Dispatch struct {
+		Pool         poolConfig      `yaml:"pool"`
+		PoolAccounts []poolConfig    `yaml:"pool_accounts"` // further ones
+		Dispatch     struct {
 			Limit   domain.Decimal  `yaml:"limit_kw"`
 			Ramp    domain.Decimal  `yaml:"ramp_kw_per_step"`
 			MinOn   domain.Duration `yaml:"min_on"`
@@ -150,6 +135,7 @@ type sourceConfig struct {
 	PriceStep  domain.Duration `yaml:"price_step"`
 	Revised    bool            `yaml:"revised"`
 	Subaccount string          `yaml:"subaccount"`
+	Account    string          `yaml:"account"` // of the site, where it has several
 	Key        string          `yaml:"key"`
 	KeyEnv     string          `yaml:"key_env"`
 	User       string          `yaml:"user"`
@@ -187,6 +173,7 @@ type sourceConfig struct {
 	Unbilled []string `yaml:"unbilled_accounts"`
 	Payees   []struct {
 		Address string `yaml:"address"`
+		Account string `yaml:"account"`
 	} `yaml:"payees"`
 }
 
@@ -203,8 +190,8 @@ func (c siteConfig) events() ([]domain.Event, error) {
 		RevenueMeter: s.RevenueMeter, LossPortion: s.LossPortion, From: s.From,
 		Dispatch: domain.DispatchRule{MinOn: s.Dispatch.MinOn, MinOff: s.Dispatch.MinOff, Adder: s.Dispatch.Adder},
 	}
-	if site.Pool, err = c.poolTerms(); err != nil {
-		return nil, fmt.Errorf("site.pool: %w", err)
+	if site.Pool, site.Accounts, err = c.poolTerms(); err != nil {
+		return nil, err
 	}
 	for _, p := range []struct {
 		name string
@@ -214,6 +201,9 @@ func (c siteConfig) events() ([]domain.Event, error) {
 		if *p.to, err = powerOf(p.from); err != nil {
 			return nil, fmt.Errorf("site.dispatch.%s: %w", p.name, err)
 		}
+	}
+	if err := site.Validate(); err != nil {
+		return nil, err
 	}
 	events := []domain.Event{site}
 	for _, d := range c.Devices {
@@ -231,28 +221,6 @@ func (c siteConfig) events() ([]domain.Event, error) {
 		events = append(events, e)
 	}
 	return events, nil
-}
-
-// poolTerms returns the terms of the site's pool account.
-func (c siteConfig) poolTerms() (t domain.PoolTerms, err error) {
-	p := c.Site.Pool
-	t = domain.PoolTerms{Pool: p.ID, Account: p.Account, Scheme: p.Scheme, Fee: p.Fee, DayStart: p.DayStart}
-	if t.Hashrate, err = hashesOf(p.Hashrate.Shift(3)); err != nil {
-		return t, fmt.Errorf("pool_petahash_per_second: %w", err)
-	}
-	threshold, whole := p.Threshold.Scaled(8)
-	if !whole || !threshold.IsInt64() {
-		return t, fmt.Errorf("threshold_btc: %s is too large or not whole satoshi", p.Threshold)
-	}
-	t.Threshold = domain.Satoshi(threshold.Int64())
-	for _, r := range p.Rates {
-		rate := domain.PoolRate{From: r.From, Scheme: r.Scheme, Fee: r.Fee}
-		if rate.Hashrate, err = hashesOf(r.Hashrate.Shift(3)); err != nil {
-			return t, fmt.Errorf("rates from %s: pool_petahash_per_second: %w", r.From, err)
-		}
-		t.Rates = append(t.Rates, rate)
-	}
-	return t, t.Validate()
 }
 
 func (d deviceConfig) event(site domain.SiteID) (e domain.DeviceRegistered, err error) {
@@ -362,9 +330,13 @@ func (b builder) source(c sourceConfig) (ingest.Source, error) {
 		if err != nil {
 			return nil, err
 		}
+		of, err := b.account(c.Account)
+		if err != nil {
+			return nil, err
+		}
 		return pool.NewFoundry(pool.FoundryConfig{
-			Name: c.Name, Every: c.Every, URL: c.URL, Subaccount: c.Subaccount, Key: key, Pool: b.config.Site.Pool.ID,
-			Account: b.config.Site.Pool.Account, Lookback: c.Days, Client: b.client, Now: b.now, Logger: b.logger,
+			Name: c.Name, Every: c.Every, URL: c.URL, Subaccount: c.Subaccount, Key: key, Pool: of.Pool,
+			Account: of.Account, Lookback: c.Days, Client: b.client, Now: b.now, Logger: b.logger,
 		})
 	case "f2pool", "braiins", "ocean", "viabtc", "luxor", "antpool", "binance":
 		return b.statements(c)
@@ -373,7 +345,11 @@ func (b builder) source(c sourceConfig) (ingest.Source, error) {
 	case "wallet-csv":
 		var payees []pool.Payee
 		for _, p := range c.Payees {
-			payees = append(payees, pool.Payee{Address: p.Address, Pool: b.config.Site.Pool.ID, Account: b.config.Site.Pool.Account})
+			of, err := b.account(cmp.Or(p.Account, c.Account))
+			if err != nil {
+				return nil, err
+			}
+			payees = append(payees, pool.Payee{Address: p.Address, Pool: of.Pool, Account: of.Account})
 		}
 		return pool.NewWallet(pool.WalletConfig{Name: c.Name, Every: c.Every, URL: c.URL, Lookback: c.Lookback, Key: pool.Key(c.Key), Payees: payees, Client: b.client, Now: b.now, Logger: b.logger})
 	}
@@ -406,9 +382,13 @@ func (b builder) statements(c sourceConfig) (ingest.Source, error) {
 	if err != nil {
 		return nil, err
 	}
+	of, err := b.account(c.Account)
+	if err != nil {
+		return nil, err
+	}
 	config := pool.StatementsConfig{
 		Name: c.Name, Every: c.Every, Dialect: c.Type, URL: c.URL, Subaccount: c.Subaccount, Key: key, Secret: secret,
-		Pool: b.config.Site.Pool.ID, Account: b.config.Site.Pool.Account, Lookback: c.Days, Wait: pause, Client: b.client, Now: b.now, Logger: b.logger,
+		Pool: of.Pool, Account: of.Account, Lookback: c.Days, Wait: pause, Client: b.client, Now: b.now, Logger: b.logger,
 	}
 	if c.Zone != "" {
 		zone, err := time.LoadLocation(c.Zone)
@@ -434,7 +414,11 @@ func (b builder) node(c sourceConfig) (ingest.Source, error) {
 		Name: c.Name, Every: c.Every, Client: client, Network: cmp.Or(c.Network, "main"), Confirmations: c.Confirmed, Chain: c.Chain, Now: b.now, Logger: b.logger,
 	}
 	for _, p := range c.Payees {
-		config.Payees = append(config.Payees, node.Payee{Address: p.Address, Pool: b.config.Site.Pool.ID, Account: b.config.Site.Pool.Account})
+		of, err := b.account(cmp.Or(p.Account, c.Account))
+		if err != nil {
+			return nil, err
+		}
+		config.Payees = append(config.Payees, node.Payee{Address: p.Address, Pool: of.Pool, Account: of.Account})
 	}
 	if c.Type == "node-wallet" {
 		return node.NewWalletFollower(config)

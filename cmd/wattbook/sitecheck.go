@@ -146,7 +146,7 @@ func (in *inspection) checkSite(p place) {
 		step.failf("%s is no metering interval from 1s to 1h that divides a day; write 5m", s.Step)
 	}
 	in.checkRevenueMeter(p.at("revenue_meter"))
-	in.checkPool(p.at("pool"))
+	in.checkPools(p)
 	d := p.at("dispatch")
 	checkPower(d.at("limit_kw"), s.Dispatch.Limit, "write what the grid connection carries in kW, or remove the key")
 	checkPower(d.at("ramp_kw_per_step"), s.Dispatch.Ramp, "write how far the site's power may change from one interval to the next in kW, or remove the key")
@@ -185,28 +185,6 @@ func (in *inspection) checkRevenueMeter(p place) {
 		p.failf("%q is not one of the devices; %s", s.RevenueMeter, in.didYouMean(s.RevenueMeter))
 	case known(d.Kind) && d.Kind != string(domain.KindMeter):
 		p.failf("%s is a %s; name a device of kind meter", s.RevenueMeter, d.Kind)
-	}
-}
-
-func (in *inspection) checkPool(p place) {
-	if !p.given() {
-		return
-	}
-	pool := &in.config.Site.Pool
-	checkName(p.at("id"), "pool", pool.ID)
-	checkName(p.at("account"), "pool account", pool.Account)
-	if _, err := domain.ParseScheme(pool.Scheme); err != nil || pool.Scheme == "" {
-		var names []string
-		for _, s := range domain.Schemes() {
-			names = append(names, string(s))
-		}
-		p.at("scheme").failf("%q is no scheme that can be reconciled; write %s", pool.Scheme, strings.Join(names, " or "))
-	}
-	checkPortion(p.at("fee_portion"), pool.Fee, "0.02 for a fee of 2 %")
-	if !p.at("scheme").troubled() && !p.at("fee_portion").troubled() {
-		if _, err := in.config.poolTerms(); err != nil {
-			p.failf("%v", err)
-		}
 	}
 }
 

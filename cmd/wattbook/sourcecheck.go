@@ -16,7 +16,7 @@ import (
 // name, type and every. A type that is not here takes them all.
 func sourceKeys() map[string][]string {
 	prices := []string{"url", "lookback", "lookahead", "price_step", "revised"}
-	statements := []string{"url", "subaccount", "key", "key_env", "zone", "lookback_days"}
+	statements := []string{"url", "subaccount", "account", "key", "key_env", "zone", "lookback_days"}
 	signed := append(slices.Clone(statements), "secret", "secret_env")
 	return map[string][]string{
 		"modbus":         {"timeout", "meters"},
@@ -27,13 +27,13 @@ func sourceKeys() map[string][]string {
 		"power-prices":   prices,
 		"bitcoin-prices": prices,
 		"blocks":         {"url"},
-		"foundry":        {"url", "subaccount", "key", "key_env", "lookback_days"},
-		"wallet-csv":     {"url", "lookback", "key", "payees"},
-		"node":           {"url", "user", "key", "key_env", "network", "confirmations", "chain", "payees"},
-		"node-wallet":    {"url", "user", "key", "key_env", "network", "confirmations", "payees"},
+		"foundry":        {"url", "subaccount", "account", "key", "key_env", "lookback_days"},
+		"wallet-csv":     {"url", "lookback", "key", "account", "payees"},
+		"node":           {"url", "user", "key", "key_env", "network", "confirmations", "chain", "account", "payees"},
+		"node-wallet":    {"url", "user", "key", "key_env", "network", "confirmations", "account", "payees"},
 		"f2pool":         statements,
 		"braiins":        statements,
-		"ocean":          {"url", "subaccount", "lookback_days"},
+		"ocean":          {"url", "subaccount", "account", "lookback_days"},
 		"viabtc":         statements,
 		"luxor":          statements,
 		"antpool":        signed,
@@ -116,7 +116,9 @@ func (in *inspection) checkSourceKeys(p place, s *sourceConfig) {
 	if slices.Contains(known, "subaccount") || slices.Contains(known, "payees") {
 		if in.config.Site.Pool.ID == "" {
 			p.at("type").failf("%s needs to know the pool; describe it under site.pool", s.Type)
+			return
 		}
+		in.checkPoolAccounts(p, s)
 	}
 }
 

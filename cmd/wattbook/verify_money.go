@@ -64,7 +64,7 @@ func (p *program) verifyMoney(ctx context.Context, b *book) error {
 			return err
 		}
 		findings = append(findings, booked(books, owed)...)
-		findings = append(findings, journal.CheckCoin(b.facts, books, []pools.Account{{Site: site.Site, Terms: site.Pool}})...)
+		findings = append(findings, journal.CheckCoin(b.facts, books, pools.Accounts(b.facts, site.Site))...)
 	}
 	if p.common.json {
 		if err := p.printJSON(map[string]any{"invoices": rows, "findings": findings}); err != nil {

@@ -151,6 +151,9 @@ func inputs(p *logscript.Player, question []string) (string, error) {
 		if l.Committed {
 			state += ", committed"
 		}
+		if l.PoolFee != nil {
+			state += fmt.Sprintf(", pool fee %s, fees %s a block", l.PoolFee, text(l.FeesPerBlock))
+		}
 		rows = append(rows, fmt.Sprintf("%s\t%s\t%s\t%s\t%s: %s", l.Load, l.Use, l.Power, earns, state, l.Basis))
 	}
 	return fmt.Sprintf("price %s, bitcoin %s, bits %08x, height %d, fees %s a block, pool fee %s, loss %s\n", text(in.PowerPrice), text(in.BitcoinPrice),

@@ -85,7 +85,8 @@ func value(in domain.AllocationInputs, l domain.LoadInput) *domain.Decimal {
 	if l.Use != domain.UseMining {
 		return l.Value
 	}
-	if l.Shares == nil || in.BitcoinPrice == nil || in.FeesPerBlock == nil {
+	poolFee, feesPerBlock := in.PoolTerms(l)
+	if l.Shares == nil || in.BitcoinPrice == nil || feesPerBlock == nil {
 		return nil
 	}
 	target, err := in.Bits.Target()
@@ -93,7 +94,7 @@ func value(in domain.AllocationInputs, l domain.LoadInput) *domain.Decimal {
 		return nil
 	}
 	portion := new(big.Rat).Mul(l.Shares.Rat(), new(big.Rat).SetFrac(target, domain.MaxTarget()))
-	base, fees, fee := domain.FullPayPerShare(portion, domain.Subsidy(in.Height), in.FeesPerBlock.Rat(), in.PoolFee)
+	base, fees, fee := domain.FullPayPerShare(portion, domain.Subsidy(in.Height), feesPerBlock.Rat(), poolFee)
 	satoshi := base.Add(base, fees).Sub(base, fee)
 	v := domain.RoundRat(satoshi.Mul(satoshi, in.BitcoinPrice.Shift(-8).Rat()), valuePlaces)
 	return &v

@@ -34,7 +34,7 @@ func Inputs(f *facts.Facts, id domain.SiteID, interval domain.Interval) (domain.
 		return domain.AllocationInputs{}, fmt.Errorf("decide for %s: the site is not registered", id)
 	}
 	terms := site.Pool.At(interval.Start)
-	in := domain.AllocationInputs{PoolFee: terms.Fee, LossPortion: site.LossPortion, Dispatch: site.Dispatch}
+	in := domain.AllocationInputs{PoolFee: terms.Fee, FeesPerBlock: feesPerBlock(f, terms, interval.Start), LossPortion: site.LossPortion, Dispatch: site.Dispatch}
 	if p, ok := f.PowerPriceIn(site.Node, site.Currency, interval); ok {
 		in.PowerPrice = &p
 	}
@@ -43,13 +43,6 @@ func Inputs(f *facts.Facts, id domain.SiteID, interval domain.Interval) (domain.
 	}
 	if d, ok := f.Difficulty(interval.Start); ok {
 		in.Bits, in.Height = d.Bits, d.Height
-	}
-	if fees, _, ok := f.FeesPerBlock(interval.Start); ok {
-		v := domain.RoundRat(fees, valuePlaces)
-		if terms.Scheme == string(domain.SchemePPS) { // the pool keeps them
-			v = domain.Decimal{}
-		}
-		in.FeesPerBlock = &v
 	}
 	last, decided := lastDecision(f, id)
 	g := gatherer{facts: f, table: table, site: site, now: table.SlotOf(interval.Start)}
@@ -67,12 +60,27 @@ func Inputs(f *facts.Facts, id domain.SiteID, interval domain.Interval) (domain.
 		}
 		if d.Use == domain.UseMining {
 			g.mining(d, &l)
+			g.account(d, &l, interval.Start)
 		} else {
 			g.ai(d, worth, &l)
 		}
 		in.Loads = append(in.Loads, l)
 	}
 	return in, nil
+}
+
+// feesPerBlock returns the fees of a block that a pool pays its part of, or nil
+// if they are not known.
+func feesPerBlock(f *facts.Facts, terms domain.PoolTerms, at domain.Instant) *domain.Decimal {
+	fees, _, ok := f.FeesPerBlock(at)
+	if !ok {
+		return nil
+	}
+	v := domain.RoundRat(fees, valuePlaces)
+	if terms.Scheme == string(domain.SchemePPS) { // the pool keeps them
+		v = domain.Decimal{}
+	}
+	return &v
 }
 
 func lastDecision(f *facts.Facts, id domain.SiteID) (domain.AllocationDecided, bool) {
@@ -133,6 +141,31 @@ func (g *gatherer) mining(load domain.DeviceRegistered, l *domain.LoadInput) {
 	v := domain.RoundRat(perMWh, valuePlaces)
 	l.Shares = &v
 	l.Basis = fmt.Sprintf("metered over %d intervals", len(ran))
+}
+
+// account fills in the terms of a load whose miners work for another pool
+// account than the site's first. A load whose miners work for several is valued
+// by the first.
+func (g *gatherer) account(load domain.DeviceRegistered, l *domain.LoadInput, at domain.Instant) {
+	if len(g.site.Accounts) == 0 {
+		return
+	}
+	terms, any := g.facts.WorksFor(g.site, load.Device), false
+	for _, d := range g.facts.Below(g.site.Site, load.Device) {
+		if d.Kind != domain.KindMiner {
+			continue
+		}
+		t := g.facts.WorksFor(g.site, d.Device)
+		if any && t.Name() != terms.Name() {
+			return
+		}
+		terms, any = t, true
+	}
+	if terms.Name() == g.site.Pool.Name() {
+		return
+	}
+	terms = terms.At(at)
+	l.PoolFee, l.FeesPerBlock = &terms.Fee, feesPerBlock(g.facts, terms, at)
 }
 
 // nameplate fills in the typical figures of the miners behind a load's meter.

@@ -63,6 +63,71 @@ func (f *Facts) TermsFrom(id domain.SiteID) (all []domain.Instant) {
 	return all
 }
 
+// PoolTermsAt returns the terms of a site that hold at an instant as to its
+// pool accounts. Before it named its first account, those that name it hold: the
+// miners worked for it without the book knowing.
+func (f *Facts) PoolTermsAt(id domain.SiteID, at domain.Instant) (domain.SiteRegistered, bool) {
+	s, ok := f.SiteAt(id, at)
+	if !ok || s.Pool.Pool != "" {
+		return s, ok
+	}
+	for _, later := range f.terms[id] {
+		if later.from > at && later.Pool.Pool != "" {
+			return later.SiteRegistered, true
+		}
+	}
+	return s, ok
+}
+
+// PoolAccounts returns the pool accounts that a site works for, the first one
+// first, and then those that it has worked for. Each has the latest terms that
+// are on record of it.
+func (f *Facts) PoolAccounts(id domain.SiteID) (all []domain.PoolTerms) {
+	site, ok := f.Site(id)
+	if !ok {
+		return nil
+	}
+	all = site.PoolAccounts()
+	for _, before := range slices.Backward(f.terms[id]) {
+		for _, t := range before.PoolAccounts() {
+			if !slices.ContainsFunc(all, func(o domain.PoolTerms) bool { return o.Name() == t.Name() }) {
+				all = append(all, t)
+			}
+		}
+	}
+	return all
+}
+
+// PoolAccount returns the latest terms of a pool account that a site works for
+// or has worked for.
+func (f *Facts) PoolAccount(id domain.SiteID, pool domain.PoolID, account string) (domain.PoolTerms, bool) {
+	for _, t := range f.PoolAccounts(id) {
+		if t.Pool == pool && t.Account == account {
+			return t, true
+		}
+	}
+	return domain.PoolTerms{}, false
+}
+
+// WorksFor returns the pool account that a device works for under the terms of
+// its site: the one that names the device, or a meter above it, or else the
+// first one.
+func (f *Facts) WorksFor(site domain.SiteRegistered, device domain.DeviceID) domain.PoolTerms {
+	for range maxDepth {
+		for _, a := range site.Accounts {
+			if slices.Contains(a.Miners, device) {
+				return a
+			}
+		}
+		d, ok := f.Device(site.Site, device)
+		if !ok || d.Under == "" {
+			break
+		}
+		device = d.Under
+	}
+	return site.Pool
+}
+
 // Begins returns when the book of a site begins: where the first of its meters
 // went into service. It reports false for a site without meters.
 func (f *Facts) Begins(site domain.SiteID) (begins domain.Instant, ok bool) {

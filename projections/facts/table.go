@@ -121,6 +121,33 @@ func (t *Table) Group(meter domain.DeviceID, channel domain.Channel, s Slot) Cel
 // Total is [Table.Group] of all devices of the site, wherever they hang.
 func (t *Table) Total(channel domain.Channel, s Slot) Cell { return t.Group("", channel, s) }
 
+// AccountWork returns the mining work (hashes or shares) that a pool account
+// gets in a slot under the terms of its site, and how many miners reported of
+// it: the work of the miners that the account names or, of the first account,
+// all that no other account gets.
+func (t *Table) AccountWork(site domain.SiteRegistered, account domain.PoolTerms, channel domain.Channel, s Slot) (work domain.Int128, reported int32) {
+	if len(account.Miners) > 0 {
+		return t.workOf(account.Miners, channel, s)
+	}
+	all := t.Total(channel, s)
+	work, reported = all.Value, all.Reported
+	for _, other := range site.Accounts {
+		v, n := t.workOf(other.Miners, channel, s)
+		work, reported = work.Sub(v), reported-n
+	}
+	return work, reported
+}
+
+// workOf sums mining work of miners, and of all miners below meters.
+func (t *Table) workOf(devices []domain.DeviceID, channel domain.Channel, s Slot) (work domain.Int128, reported int32) {
+	for _, d := range devices {
+		for _, c := range []Cell{t.Cell(d, channel, s), t.Group(d, channel, s)} {
+			work, reported = work.Add(c.Value), reported+c.Reported
+		}
+	}
+	return work, reported
+}
+
 // Energy returns the energy that a meter counted in a slot.
 func (t *Table) Energy(meter domain.DeviceID, s Slot) (domain.Energy, State) {
 	c := t.Cell(meter, domain.ChannelEnergyImport, s)

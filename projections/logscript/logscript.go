@@ -10,6 +10,8 @@
 //	     revenue=revenue loss=0.012 pool=foundry/cedarbend fee=0.02
 //	     limit=12MW ramp=6MW min-on=15m min-off=10m adder=6.5 reserve=300kW
 //	     scheme=fpps pool-hash=2E day-start=16h threshold=1000000 later=2026-10-14T12:00:0.015
+//	account ocean/west miners=c2,c3-r1 scheme=tides fee=0.01   a further pool
+//	     account of the site, from now on or from=2026-10-14T12:00 on
 //	meter c1 under=revenue use=mining rated=3MW
 //	miner c1-r1 under=c1 rated=300kW rated-hash=20P typical=200kW typical-hash=12P
 //	gpu n1-0 under=n1
@@ -72,12 +74,14 @@ import (
 type Player struct {
 	Log *eventlog.Mem
 
-	facts    *facts.Facts
-	now      domain.Instant
-	day      time.Time
-	site     domain.SiteID
-	contract *domain.ContractSigned // whose charges are being told
-	played   int
+	facts *facts.Facts
+	now   domain.Instant
+	day   time.Time
+	site  domain.SiteID
+	// registered is the site as it was registered last.
+	registered domain.SiteRegistered
+	contract   *domain.ContractSigned // whose charges are being told
+	played     int
 }
 
 // New returns a player with an empty log, which records from 2026-01-01 on.
@@ -209,7 +213,7 @@ type verb struct {
 func verbs() map[string]verb {
 	return map[string]verb{
 		"day": {2, (*Player).playDay}, "now": {2, (*Player).playNow},
-		"site":  {2, (*Player).playSite},
+		"site": {2, (*Player).playSite}, "account": {2, (*Player).playAccount},
 		"meter": {2, (*Player).playDevice}, "miner": {2, (*Player).playDevice}, "gpu": {2, (*Player).playDevice},
 		"read": {4, (*Player).playRead}, "silent": {3, (*Player).playSilent},
 		"price": {5, (*Player).playPrice}, "bitcoin": {5, (*Player).playPrice},

@@ -3,6 +3,7 @@ package logscript
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -104,16 +105,12 @@ func (p *Player) playNow(w *words) error {
 
 func (p *Player) playSite(w *words) error {
 	r := reader{p: p}
-	pool, account, _ := strings.Cut(w.key("pool", "foundry/site"), "/")
 	p.site = domain.SiteID(w.plain[1])
 	e := domain.SiteRegistered{
 		Site: p.site, Name: w.plain[1], Zone: w.key("zone", "UTC"), Step: r.duration(w.key("step", "5m")),
 		Currency: domain.Currency(w.key("currency", "USD")), Node: domain.NodeID(w.key("node", "hb_south")),
 		RevenueMeter: domain.DeviceID(w.key("revenue", "revenue")), LossPortion: r.decimal(w.key("loss", "0")),
-		Pool: domain.PoolTerms{
-			Pool: domain.PoolID(pool), Account: account, Scheme: w.key("scheme", "fpps"), Fee: r.decimal(w.key("fee", "0")),
-			Hashrate: r.hashrate(w.key("pool-hash", "0P")), Threshold: domain.Satoshi(r.integer(w.key("threshold", "0"))), DayStart: r.duration(w.key("day-start", "0s")),
-		},
+		Pool: r.poolTerms(w, w.key("pool", "foundry/site")),
 		Dispatch: domain.DispatchRule{
 			Limit: r.power(w.key("limit", "0W")), Ramp: r.power(w.key("ramp", "0W")), MinOn: r.duration(w.key("min-on", "0s")),
 			MinOff: r.duration(w.key("min-off", "0s")), Adder: r.decimal(w.key("adder", "0")), Reserve: r.power(w.key("reserve", "0W")),
@@ -122,16 +119,45 @@ func (p *Player) playSite(w *words) error {
 	if from := w.key("from", ""); from != "" {
 		e.From = r.instant(from)
 	}
+	p.registered = e
+	return errors.Join(r.err, p.append("facts-script", e))
+}
+
+// playAccount registers the site again, with one more pool account or with
+// other terms of one that it has.
+func (p *Player) playAccount(w *words) error {
+	r := reader{p: p}
+	t := r.poolTerms(w, w.plain[1])
+	for id := range strings.SplitSeq(w.key("miners", ""), ",") {
+		t.Miners = append(t.Miners, domain.DeviceID(id))
+	}
+	e := p.registered
+	if e.From = 0; w.key("from", "") != "" {
+		e.From = r.instant(w.key("from", ""))
+	}
+	e.Accounts = append(slices.DeleteFunc(slices.Clone(e.Accounts), func(o domain.PoolTerms) bool { return o.Name() == t.Name() }), t)
+	p.registered = e
+	return errors.Join(r.err, e.Validate(), p.append("facts-script", e))
+}
+
+// poolTerms reads the terms of a pool account.
+func (r *reader) poolTerms(w *words, name string) domain.PoolTerms {
+	pool, account, _ := strings.Cut(name, "/")
+	t := domain.PoolTerms{
+		Pool: domain.PoolID(pool), Account: account, Scheme: w.key("scheme", "fpps"), Fee: r.decimal(w.key("fee", "0")),
+		Hashrate: r.hashrate(w.key("pool-hash", "0P")), Threshold: domain.Satoshi(r.integer(w.key("threshold", "0"))), DayStart: r.duration(w.key("day-start", "0s")),
+	}
 	if later := w.key("later", ""); later != "" { // 2026-10-14T12:00:0.015,…
 		for change := range strings.SplitSeq(later, ",") {
 			i := strings.LastIndexByte(change, ':')
 			if i < 0 {
-				return fmt.Errorf("%q is not of the form TIME:FEE", change)
+				r.keep(fmt.Errorf("%q is not of the form TIME:FEE", change))
+				break
 			}
-			e.Pool.Rates = append(e.Pool.Rates, domain.PoolRate{From: r.instant(change[:i]), Fee: r.decimal(change[i+1:])})
+			t.Rates = append(t.Rates, domain.PoolRate{From: r.instant(change[:i]), Fee: r.decimal(change[i+1:])})
 		}
 	}
-	return errors.Join(r.err, p.append("facts-script", e))
+	return t
 }
 
 func (p *Player) playDevice(w *words) error {

@@ -56,6 +56,18 @@ type Work struct {
 	// satoshi before rounding to whole ones. It is nil while the network's
 	// difficulty or fees are not known, or if no miner reported.
 	Expected *big.Rat
+	// Accounts are the parts of it by pool account, the site's first one first,
+	// if any miner reported. They sum to the whole.
+	Accounts []AccountWork
+}
+
+// AccountWork is the work that one pool account gets in an interval, and what
+// it should earn.
+type AccountWork struct {
+	Pool     domain.PoolID
+	Account  string
+	Shares   domain.ShareDifficulty
+	Expected *big.Rat // as in [Work]
 }
 
 // Rows yields the margin of each interval of a site in order.
@@ -146,11 +158,31 @@ func (m *maker) work(iv domain.Interval) Work {
 	}
 	switch {
 	case w.Reported > 0:
-		w.Expected = Expected(m.facts, m.site.Pool, w.Shares, iv)
+		m.accounts(&w, iv)
 	case w.Miners == 0:
 		w.Expected = new(big.Rat) // nobody to work
 	}
 	return w
+}
+
+// accounts prices the work account by account, each under its own terms.
+func (m *maker) accounts(w *Work, iv domain.Interval) {
+	w.Expected = new(big.Rat)
+	for _, t := range append([]domain.PoolTerms{m.site.Pool}, m.site.Accounts...) {
+		part := AccountWork{Pool: t.Pool, Account: t.Account}
+		part.Shares.Int128, _ = m.table.AccountWork(m.site, t, domain.ChannelShares, m.table.SlotOf(iv.Start))
+		part.Expected = Expected(m.facts, t, part.Shares, iv)
+		w.Expected = sum(w.Expected, part.Expected)
+		w.Accounts = append(w.Accounts, part)
+	}
+}
+
+// sum adds what is known; with what is not, nothing is.
+func sum(a, b *big.Rat) *big.Rat {
+	if a == nil || b == nil {
+		return nil
+	}
+	return new(big.Rat).Add(a, b)
 }
 
 // Expected returns what work done over an interval should earn under the

@@ -73,6 +73,11 @@ func show(at string, r margin.Row) string {
 	if r.Estimated {
 		foot += ", estimated"
 	}
+	for _, a := range r.Mined.Accounts {
+		if len(r.Mined.Accounts) > 1 {
+			foot += fmt.Sprintf("\n%s/%s: work %s, expected %s", a.Pool, a.Account, a.Shares.Decimal(), satoshi(a.Expected))
+		}
+	}
 	return logscript.Table(rows...) + foot + "\n"
 }
 

@@ -2,6 +2,8 @@
 -- param month (month): month of the pool's days, which are UTC; without it the last one that is closed
 SELECT
   earning_day, -- of the pool: UTC
+  pool, -- the pool
+  account, -- the account at it
   expected_satoshi,
   stated_satoshi,
   received_satoshi,

@@ -2,6 +2,7 @@ package warehouse
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/big"
 
@@ -248,7 +249,7 @@ func (p *Publisher) standing(t *tables, f *facts.Facts) error {
 			return fmt.Errorf("site %s: %w", site.Site, err)
 		}
 		z := &zone{location: location}
-		for _, add := range []func(*tables, *facts.Facts, domain.SiteRegistered, *zone) error{p.siteRow, p.deviceRows, p.dayRows, p.allocationRows, p.poolRows} {
+		for _, add := range []func(*tables, *facts.Facts, domain.SiteRegistered, *zone) error{p.siteRow, p.accountRows, p.deviceRows, p.dayRows, p.allocationRows, p.poolRows} {
 			if err := add(t, f, site, z); err != nil {
 				return err
 			}
@@ -262,6 +263,53 @@ func (p *Publisher) siteRow(t *tables, _ *facts.Facts, s domain.SiteRegistered, 
 	return t.add("sites", p.history.sites[s.Site].position, string(s.Site), text(s.Name), text(s.Zone), int64(s.Step), text(s.Currency), text(s.Node), text(s.RevenueMeter),
 		rounded{s.LossPortion}, rounded{d.Adder}, text(s.Pool.Pool), text(s.Pool.Account), text(s.Pool.Scheme), rounded{s.Pool.Fee},
 		int64(d.Limit), int64(d.Ramp), int64(d.MinOn), int64(d.MinOff), int64(d.Reserve))
+}
+
+// accountRows adds the pool accounts of a site and the miners of each.
+func (p *Publisher) accountRows(t *tables, f *facts.Facts, s domain.SiteRegistered, _ *zone) error {
+	accounts := s.PoolAccounts()
+	at := p.history.sites[s.Site].position
+	for i, a := range accounts {
+		err := t.add("pool_accounts", at, string(s.Site), string(a.Pool), a.Account, int64(i+1), int64(a.Threshold), int64(a.DayStart))
+		if err = errors.Join(err, p.termRows(t, s, a)); err != nil {
+			return err
+		}
+	}
+	for _, d := range f.Devices(s.Site) {
+		if d.Kind != domain.KindMiner || len(accounts) == 0 {
+			continue
+		}
+		a := f.WorksFor(s, d.Device)
+		if err := t.add("pool_miners", at, string(s.Site), string(d.Device), string(a.Pool), a.Account); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// termRows adds the terms of a pool account, by when they hold.
+func (p *Publisher) termRows(t *tables, s domain.SiteRegistered, a domain.PoolTerms) error {
+	begin := []domain.Instant{0}
+	for _, r := range a.Rates {
+		begin = append(begin, r.From)
+	}
+	for i, from := range begin {
+		terms, end := a, any(nil)
+		if i > 0 {
+			terms = a.At(from)
+		}
+		if i+1 < len(begin) {
+			end = begin[i+1]
+		}
+		scheme, err := domain.ParseScheme(terms.Scheme)
+		if err != nil {
+			scheme = domain.Scheme(terms.Scheme)
+		}
+		if err := t.add("pool_terms", p.history.sites[s.Site].position, string(s.Site), string(a.Pool), a.Account, from, end, string(scheme), rounded{terms.Fee}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (p *Publisher) deviceRows(t *tables, f *facts.Facts, s domain.SiteRegistered, _ *zone) error {
@@ -312,24 +360,31 @@ func causes() []domain.BridgeCause {
 }
 
 func (p *Publisher) poolRows(t *tables, f *facts.Facts, s domain.SiteRegistered, z *zone) error {
-	if s.Pool.Pool == "" {
-		return nil
+	for _, a := range pools.Accounts(f, s.Site) {
+		if err := p.accountDays(t, f, a, z); err != nil {
+			return err
+		}
 	}
-	begun := f.Table(s.Site).Start() // of a day before it nothing is expected
-	for _, run := range f.Table(s.Site).Extent(beginning) {
+	return nil
+}
+
+// accountDays adds the days of a pool account.
+func (p *Publisher) accountDays(t *tables, f *facts.Facts, a pools.Account, z *zone) error {
+	begun := f.Table(a.Site).Start() // of a day before it nothing is expected
+	for _, run := range f.Table(a.Site).Extent(beginning) {
 		if run.Start = run.Start.Floor(domain.Day); run.Start < begun {
 			run.Start = run.Start.Add(domain.Day)
 		}
 		stated := map[domain.Instant]bool{}
-		for _, st := range f.Statements(s.Pool.Pool, s.Pool.Account, run) {
+		for _, st := range f.Statements(a.Terms.Pool, a.Terms.Account, run) {
 			stated[st.Interval.Start] = true
 		}
-		days, unknown := pools.Draw(f, pools.Account{Site: s.Site, Terms: s.Pool}, run)
+		days, unknown := pools.Draw(f, a, run)
 		if unknown != nil {
-			p.cfg.Logger.Debug("pool days are left out", "site", s.Site, "why", unknown)
+			p.cfg.Logger.Debug("pool days are left out", "site", a.Site, "account", a.Terms.Name(), "why", unknown)
 		}
 		for _, d := range days {
-			if err := p.poolRow(t, f, s, z, d, stated[d.Interval.Start]); err != nil {
+			if err := p.poolRow(t, f, a, z, d, stated[d.Interval.Start]); err != nil {
 				return err
 			}
 		}
@@ -337,17 +392,17 @@ func (p *Publisher) poolRows(t *tables, f *facts.Facts, s domain.SiteRegistered,
 	return nil
 }
 
-func (p *Publisher) poolRow(t *tables, f *facts.Facts, s domain.SiteRegistered, z *zone, d domain.Reconciliation, stated bool) error {
+func (p *Publisher) poolRow(t *tables, f *facts.Facts, a pools.Account, z *zone, d domain.Reconciliation, stated bool) error {
 	lines := map[domain.BridgeCause]domain.Satoshi{}
 	for _, l := range d.Lines {
 		lines[l.Cause] += l.Satoshi
 	}
 	row := []any{
-		f.Next, string(s.Site), string(d.Pool), d.Account, dayOf(d.Interval.Start), d.Interval.Start, d.Interval.End,
+		f.Next, string(a.Site), string(d.Pool), d.Account, dayOf(d.Interval.Start), d.Interval.Start, d.Interval.End,
 		z.clock(d.Interval.Start), z.clock(d.Interval.End), d.Shares.Decimal(),
 		int64(d.Expected), known(int64(d.Stated), stated), int64(d.Received), int64(d.Expected - d.Received),
 	}
-	basis, revenue := pools.BasisOf(f, pools.Account{Site: s.Site, Terms: s.Pool}, d)
+	basis, revenue := pools.BasisOf(f, a, d)
 	for _, c := range causes() {
 		row = append(row, int64(lines[c]))
 	}

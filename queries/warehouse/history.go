@@ -247,11 +247,12 @@ func (h *history) decision(rec domain.Recorded, d domain.AllocationDecided) erro
 	}
 	for i, c := range d.Choices {
 		l := loads[c.Load]
+		poolFee, feesPerBlock := in.PoolTerms(l)
 		err := h.tables.add("decisions", rec.Position, d.AsOf, string(d.Site), d.Interval.Start, d.Interval.End, h.localDay(d.Site, d.Interval.Start), d.Rule,
 			int64(i+1), string(c.Load), string(c.Use), c.On, string(c.Reason), int64(c.Power), optionalRounded(c.Value), optionalRounded(c.Cost),
 			int64(l.Power), optionalRounded(l.Shares), text(l.Basis), l.Committed, l.On, instant(l.Since), text(h.sites[d.Site].currency),
 			optionalRounded(in.PowerPrice), rounded{in.Dispatch.Adder}, rounded{in.LossPortion}, optionalRounded(in.BitcoinPrice),
-			known(fmt.Sprintf("%08x", uint32(in.Bits)), in.Bits != 0), known(in.Height, in.Bits != 0), optionalRounded(in.FeesPerBlock), rounded{in.PoolFee})
+			known(fmt.Sprintf("%08x", uint32(in.Bits)), in.Bits != 0), known(in.Height, in.Bits != 0), optionalRounded(feesPerBlock), rounded{poolFee})
 		if err != nil {
 			return err
 		}

@@ -36,7 +36,7 @@ CREATE TABLE sites (
   revenue_meter VARCHAR, -- the meter that the utility bills by
   loss_portion DECIMAL(28,10), -- losses between revenue meter and sub-meters, of what the sub-meters count
   adder_per_megawatt_hour DECIMAL(28,10), -- delivery charges on top of the price of power
-  pool VARCHAR, -- mining pool that pays for the site's work
+  pool VARCHAR, -- mining pool of the site's first pool account; all of them are in pool_accounts
   pool_account VARCHAR, -- account at the pool
   pool_scheme VARCHAR, -- how the pool pays: fpps
   pool_fee_portion DECIMAL(28,10), -- what the pool may keep
@@ -45,6 +45,38 @@ CREATE TABLE sites (
   min_on_microseconds BIGINT, -- a load that was started stays on so long
   min_off_microseconds BIGINT, -- a load that was stopped stays off so long
   reserve_milliwatts BIGINT -- overhead that is always drawn
+);
+
+-- The pool accounts that each site works for, by its last registration.
+CREATE TABLE pool_accounts (
+  position BIGINT NOT NULL, -- of the registration of the site
+  site VARCHAR NOT NULL, -- the site
+  pool VARCHAR NOT NULL, -- the pool
+  account VARCHAR NOT NULL, -- the account
+  rank BIGINT NOT NULL, -- 1 for the account that gets the work of all miners which no other names
+  threshold_satoshi BIGINT NOT NULL, -- balance below which the pool pays nothing out
+  day_start_microseconds BIGINT NOT NULL -- when the pool's day begins, after midnight UTC
+);
+
+-- The terms of each pool account, one row for each time in which they hold.
+CREATE TABLE pool_terms (
+  position BIGINT NOT NULL, -- of the registration of the site
+  site VARCHAR NOT NULL, -- the site
+  pool VARCHAR NOT NULL, -- the pool
+  account VARCHAR NOT NULL, -- the account
+  start_utc TIMESTAMP NOT NULL, -- when they begin to hold; the first hold from 1970 on
+  end_utc TIMESTAMP, -- when the next begin to hold; NULL for the last
+  scheme VARCHAR NOT NULL, -- how the pool pays: fpps, pps, pps+, pplns, tides or slice
+  fee_portion DECIMAL(28,10) NOT NULL -- what the pool may keep
+);
+
+-- Which pool account each miner works for, by the last registration of its site.
+CREATE TABLE pool_miners (
+  position BIGINT NOT NULL, -- of the registration of the site
+  site VARCHAR NOT NULL, -- the site
+  device VARCHAR NOT NULL, -- the miner
+  pool VARCHAR NOT NULL, -- the pool
+  account VARCHAR NOT NULL -- the account
 );
 
 -- The local days of each site: 23 or 25 hours long where clocks change.
@@ -830,7 +862,7 @@ CREATE TABLE pool_days (
   end_utc TIMESTAMP NOT NULL, -- of the earning day
   local_start TIMESTAMP NOT NULL, -- start_utc by the clock at the site
   local_end TIMESTAMP NOT NULL, -- end_utc by the clock at the site
-  share_difficulty DECIMAL(38,8), -- accepted work of the site's miners
+  share_difficulty DECIMAL(38,8), -- accepted work of the miners that work for the account
   expected_satoshi BIGINT, -- what it should earn, net of the agreed fee
   stated_satoshi BIGINT, -- what the pool says; NULL without a statement
   received_satoshi BIGINT NOT NULL, -- what arrived of it

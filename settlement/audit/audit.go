@@ -299,12 +299,11 @@ func (a *auditor) draft(rec domain.Recorded, inv domain.Invoice) (domain.Invoice
 
 func (a *auditor) reconciliation(rec domain.Recorded, e domain.PayoutReconciled) {
 	what := fmt.Sprintf("reconciliation of %s/%s for %s", e.Pool, e.Account, e.Interval.Start)
-	site, ok := a.facts.Site(e.Site)
-	if !ok {
+	if _, ok := a.facts.Site(e.Site); !ok {
 		a.count(kindReconciliations, rec, what, nil, fmt.Sprintf("site %s is not registered", e.Site))
 		return
 	}
-	drawn, err := pools.Draw(a.facts, pools.Account{Site: e.Site, Terms: site.Pool}, e.Interval)
+	drawn, err := pools.Draw(a.facts, pools.AccountOf(a.facts, e.Site, e.Pool, e.Account), e.Interval)
 	if len(drawn) != 1 {
 		a.count(kindReconciliations, rec, what, nil, fmt.Sprintf("it cannot be drawn: %v", err))
 		return

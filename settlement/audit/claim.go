@@ -36,7 +36,7 @@ func (c *Claim) Picks(rec domain.Recorded) bool {
 	case domain.SiteRegistered:
 		return e.Site == c.drawn.Site
 	case domain.DeviceRegistered:
-		return e.Site == c.drawn.Site && e.Kind == domain.KindMiner
+		return e.Site == c.drawn.Site && (e.Kind == domain.KindMiner || e.Kind == domain.KindMeter) // by meters, miners work for an account
 	case domain.ReadingsRecorded:
 		if e.Site != c.drawn.Site {
 			return false
@@ -95,11 +95,10 @@ func RecomputeClaim(records []eventlog.Record) (RecomputedClaim, error) {
 	}
 	f.Skip(d.AsOf)
 	f.Recorded = max(f.Recorded, d.Interval.End) // it was drawn after its day
-	site, ok := f.Site(d.Site)
-	if !ok {
+	if _, ok := f.Site(d.Site); !ok {
 		return out, fmt.Errorf("site %s is not registered by the events", d.Site)
 	}
-	again, err := pools.Draw(f, pools.Account{Site: d.Site, Terms: site.Pool}, d.Interval)
+	again, err := pools.Draw(f, pools.AccountOf(f, d.Site, d.Pool, d.Account), d.Interval)
 	switch {
 	case len(again) != 1:
 		return out, fmt.Errorf("the day %s cannot be drawn from the events: %w", d.Interval, err)

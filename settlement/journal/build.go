@@ -183,7 +183,9 @@ func (b *builder) apply(rec domain.Recorded) error {
 	case domain.SiteRegistered:
 		if e.Site == b.site {
 			b.refs["site"] = refOf(rec)
-			b.coins.accounts[account{e.Pool.Pool, e.Pool.Account}] = true
+			for _, t := range e.PoolAccounts() {
+				b.coins.accounts[account{t.Pool, t.Account}] = true
+			}
 		}
 	case domain.ContractSigned:
 		b.refs[fmt.Sprintf("contract %s %d", e.Contract, e.Version)] = refOf(rec)

@@ -266,19 +266,23 @@ func (b *builder) learnPrice(rec domain.Recorded) error {
 // expected returns the entries of the earning days that are over and of which
 // nothing is booked, at what their work should earn. What the pool states takes
 // their place: they lie in no lot yet.
-func (b *builder) expected(f *facts.Facts) []Entry {
-	site, ok := f.Site(b.site)
-	table := f.Table(b.site)
-	if !ok || table == nil || site.Pool.Pool == "" {
+func (b *builder) expected(f *facts.Facts) (all []Entry) {
+	if f.Table(b.site) == nil {
 		return nil
 	}
-	a := pools.Account{Site: b.site, Terms: site.Pool}
-	offset := pools.DayOffset(f, a)
-	var all []Entry
+	for _, a := range pools.Accounts(f, b.site) {
+		all = append(all, b.expectedBy(f, a)...)
+	}
+	return all
+}
+
+// expectedBy returns those of a pool account.
+func (b *builder) expectedBy(f *facts.Facts, a pools.Account) (all []Entry) {
+	table, offset := f.Table(b.site), pools.DayOffset(f, a)
 	for _, run := range table.Extent(table.Start()) {
 		first := (run.Start - offset + domain.Instant(domain.Day) - 1).Floor(domain.Day) + offset
 		for start := first; start.Add(domain.Day) <= min(run.End, f.Reached(b.site)); start = start.Add(domain.Day) {
-			of := poolDay{account{site.Pool.Pool, site.Pool.Account}, start}
+			of := poolDay{account{a.Terms.Pool, a.Terms.Account}, start}
 			d := b.coins.days[of]
 			price, priced, ok := b.pricedAt(start)
 			if !ok || d != nil && (d.booked != (parts{}) || d.stated != nil && d.stated.Complete) {
@@ -288,7 +292,7 @@ func (b *builder) expected(f *facts.Facts) []Entry {
 			if net == 0 {
 				continue
 			}
-			from, currency := b.refs["site"], site.Currency
+			from, currency := b.refs["site"], b.currency()
 			lot := coin.Lot{Account: of.on(poolReceivable), Name: of.lot(), Date: dateIn(zoneOf(f, b.site), of.middle()), Price: price, Amount: net}
 			m := &move{b: b, entry: Entry{
 				Date: lot.Date, Narration: fmt.Sprintf("Mining for %s, not stated yet, at %s %s per BTC", lot.Name, price, currency), Pending: true,

@@ -119,7 +119,9 @@ func Expect(f *facts.Facts, a Account, iv domain.Interval) (Expectation, error) 
 	if table == nil {
 		return Expectation{}, fmt.Errorf("expect revenue of %s: the site is not registered", a.Site)
 	}
-	e := Expectation{Base: new(big.Rat), Fees: new(big.Rat), Fee: new(big.Rat), Variance: new(big.Rat), agreed: a.at(f, iv.Start).Fee}
+	e := Expectation{Base: new(big.Rat), Fees: new(big.Rat), Fee: new(big.Rat), Variance: new(big.Rat)}
+	terms, _, _ := a.at(f, iv.Start)
+	e.agreed = terms.Fee
 	for _, part := range a.split(f, iv) {
 		if err := e.epoch(f, a, table, iv, part); err != nil {
 			return Expectation{}, fmt.Errorf("expect revenue of %s: %w", a.Site, err)
@@ -135,7 +137,7 @@ func (e *Expectation) epoch(f *facts.Facts, a Account, table *facts.Table, iv, p
 	if !ok {
 		return fmt.Errorf("the network's difficulty is not known at %s", part.Start)
 	}
-	terms := a.at(f, part.Start)
+	terms, site, works := a.at(f, part.Start)
 	scheme, err := domain.ParseScheme(terms.Scheme)
 	if err != nil {
 		return err
@@ -151,8 +153,12 @@ func (e *Expectation) epoch(f *facts.Facts, a Account, table *facts.Table, iv, p
 			e.PerBlock = perBlock
 		}
 		e.Provisional = e.Provisional || !exact
-		shares, missing := workOver(table, iv, day)
-		e.Missing += missing
+		var shares domain.ShareDifficulty
+		if works {
+			var missing int64
+			shares, missing = workOver(table, site, terms, iv, day)
+			e.Missing += missing
+		}
 		portion := domain.WorkPortion(shares, d.Bits)
 		base, fees, fee, err := domain.Earned(portion, epoch.Subsidy, perBlock, terms)
 		if err != nil {
@@ -190,22 +196,22 @@ func days(iv domain.Interval) (all []domain.Interval) {
 	return all
 }
 
-// workOver sums the accepted difficulty of the site's miners over a part of an
+// workOver sums the accepted difficulty that an account gets over a part of an
 // interval, and counts the metering intervals in which none reported: one in
 // two parts counts once.
-func workOver(table *facts.Table, iv, part domain.Interval) (shares domain.ShareDifficulty, missing int64) {
+func workOver(table *facts.Table, site domain.SiteRegistered, terms domain.PoolTerms, iv, part domain.Interval) (shares domain.ShareDifficulty, missing int64) {
 	first, end := table.SlotOf(part.Start), table.SlotOf(part.End-1)+1
 	for s := first; s < end; s++ {
 		slot := table.Interval(s)
 		in := slot.Overlap(part)
-		work := table.Total(domain.ChannelShares, s)
-		if work.Reported == 0 && in.Start == max(slot.Start, iv.Start) {
+		work, reported := table.AccountWork(site, terms, domain.ChannelShares, s)
+		if reported == 0 && in.Start == max(slot.Start, iv.Start) {
 			missing++
 		}
 		// A part of a slot takes the work up to its end less the work up
 		// to its start, so that the parts sum to the slot's.
 		upTo := func(t domain.Instant) domain.Int128 {
-			return work.Value.MulDiv(int64(t.Sub(slot.Start)), int64(slot.Length()))
+			return work.MulDiv(int64(t.Sub(slot.Start)), int64(slot.Length()))
 		}
 		shares.Int128 = shares.Add(upTo(in.End).Sub(upTo(in.Start)))
 	}

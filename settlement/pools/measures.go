@@ -20,27 +20,34 @@ type Measures struct {
 	over      domain.Duration
 }
 
-// Compare sums both measures of a site's work over an interval.
-func Compare(f *facts.Facts, site domain.SiteID, iv domain.Interval) Measures {
+// Compare sums both measures of an account's work over an interval.
+func Compare(f *facts.Facts, a Account, iv domain.Interval) Measures {
 	var m Measures
-	table := f.Table(site)
+	table := f.Table(a.Site)
 	if table == nil {
 		return m
 	}
-	for _, d := range f.Devices(site) {
-		if d.Kind == domain.KindMiner {
+	_, site, _ := a.at(f, iv.Start)
+	for _, d := range f.Devices(a.Site) {
+		if d.Kind == domain.KindMiner && f.WorksFor(site, d.Device).Name() == a.Terms.Name() {
 			m.Machines += d.Units
 		}
 	}
-	first, end := table.Slots(iv)
-	for s := first; s < end; s++ {
-		shares, hashes := table.Total(domain.ChannelShares, s), table.Total(domain.ChannelHashes, s)
-		if shares.Reported == 0 || shares.Reported != hashes.Reported {
+	for _, part := range a.split(f, iv) {
+		terms, site, works := a.at(f, part.Start)
+		if !works {
 			continue
 		}
-		m.Shares.Int128 = m.Shares.Add(shares.Value)
-		m.Hashes.Int128 = m.Hashes.Add(hashes.Value)
-		m.Intervals++
+		for s := table.SlotOf(part.Start + domain.Instant(table.Step) - 1); table.Interval(s).Start < part.End; s++ {
+			shares, reported := table.AccountWork(site, terms, domain.ChannelShares, s)
+			hashes, counted := table.AccountWork(site, terms, domain.ChannelHashes, s)
+			if reported == 0 || reported != counted {
+				continue
+			}
+			m.Shares.Int128 = m.Shares.Add(shares)
+			m.Hashes.Int128 = m.Hashes.Add(hashes)
+			m.Intervals++
+		}
 	}
 	m.over = table.Step * domain.Duration(m.Intervals)
 	return m

@@ -21,13 +21,54 @@ type Account struct {
 	Terms domain.PoolTerms
 }
 
-// at returns the terms of the account that hold at an instant: those of the
-// site as it was registered then, if that is the same account.
-func (a Account) at(f *facts.Facts, at domain.Instant) domain.PoolTerms {
-	if s, ok := f.SiteAt(a.Site, at); ok && s.Pool.Pool == a.Terms.Pool && s.Pool.Account == a.Terms.Account {
-		return s.Pool.At(at)
+// Accounts returns the pool accounts of a site, with the latest terms of each.
+func Accounts(f *facts.Facts, site domain.SiteID) (all []Account) {
+	for _, t := range f.PoolAccounts(site) {
+		all = append(all, Account{site, t})
 	}
-	return a.Terms.At(at)
+	return all
+}
+
+// AccountOf returns one of them. Of an account that the site never worked for,
+// nothing is expected.
+func AccountOf(f *facts.Facts, site domain.SiteID, pool domain.PoolID, account string) Account {
+	if t, ok := f.PoolAccount(site, pool, account); ok {
+		return Account{site, t}
+	}
+	return Account{site, domain.PoolTerms{Pool: pool, Account: account}}
+}
+
+// at returns the terms of the account that hold at an instant, and the site
+// with all of its accounts as they are then. It reports false while the site
+// does not work for the account: it gets no work then.
+func (a Account) at(f *facts.Facts, at domain.Instant) (terms domain.PoolTerms, site domain.SiteRegistered, ok bool) {
+	site, _ = f.PoolTermsAt(a.Site, at)
+	terms, ok = site.PoolAccount(a.Terms.Pool, a.Terms.Account)
+	if !ok {
+		terms = a.Terms
+	}
+	return terms.At(at), site, ok
+}
+
+// Worked reports whether accepted work of the account is on record in a metering
+// interval of its site.
+func (a Account) Worked(f *facts.Facts, slot facts.Slot) bool {
+	table := f.Table(a.Site)
+	terms, site, ok := a.at(f, table.Interval(slot).Start)
+	if !ok {
+		return false
+	}
+	_, reported := table.AccountWork(site, terms, domain.ChannelShares, slot)
+	return reported > 0
+}
+
+// worked reports whether the site works for the account at any time of an
+// interval.
+func (a Account) worked(f *facts.Facts, iv domain.Interval) bool {
+	return slices.ContainsFunc(a.split(f, iv), func(part domain.Interval) bool {
+		_, _, ok := a.at(f, part.Start)
+		return ok
+	})
 }
 
 // split cuts an interval where the difficulty or the terms change.
@@ -36,7 +77,8 @@ func (a Account) split(f *facts.Facts, iv domain.Interval) []domain.Interval {
 	for _, from := range f.TermsFrom(a.Site) {
 		changes.Rates = append(changes.Rates, domain.PoolRate{From: from})
 		if s, ok := f.SiteAt(a.Site, from); ok {
-			changes.Rates = append(changes.Rates, s.Pool.Rates...)
+			t, _ := s.PoolAccount(a.Terms.Pool, a.Terms.Account)
+			changes.Rates = append(changes.Rates, t.Rates...)
 		}
 	}
 	return changes.Split(f.Epochs(iv))
@@ -51,7 +93,8 @@ func Days(f *facts.Facts, a Account, iv domain.Interval) iter.Seq[domain.Reconci
 // Draw returns the reconciliation of each earning day of the account that lies
 // in the interval and is over, in order. An earning day is the pool's own: a
 // UTC day unless its statements begin at another hour. Days whose expectation
-// is not known are left out; unknown says which and why.
+// is not known are left out; unknown says which and why. So are days on which
+// the site did not work for the account, unless something is stated for them.
 func Draw(f *facts.Facts, a Account, iv domain.Interval) (all []domain.Reconciliation, unknown error) {
 	// Payouts are matched over all time, since a payout in the interval may
 	// pay for a day before it.
@@ -67,6 +110,9 @@ func Draw(f *facts.Facts, a Account, iv domain.Interval) (all []domain.Reconcili
 			continue
 		}
 		day := domain.Interval{Start: start, End: start.Add(domain.Day)}
+		if byStart[start] == nil && !a.worked(f, day) {
+			continue
+		}
 		r, err := reconcile(f, a, day, byStart[start], paid.Days[start], paid.Told)
 		if err != nil {
 			unknown = errors.Join(unknown, err)
@@ -246,7 +292,7 @@ func finding(f *facts.Facts, a Account, r domain.Reconciliation, e Expectation, 
 	case stated.Restated:
 		return "the pool restated its statement of this day"
 	}
-	return Compare(f, a.Site, r.Interval).Alarm()
+	return Compare(f, a, r.Interval).Alarm()
 }
 
 // differentWork says by how much work or fee differ, or nothing.

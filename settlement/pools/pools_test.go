@@ -16,20 +16,33 @@ import (
 
 var rewrite = flag.Bool("rewrite", false, "write the answers that are given into the scripts")
 
-func TestDays(t *testing.T)    { logscript.Run(t, "testdata/days.txt", *rewrite, answer) }
-func TestSchemes(t *testing.T) { logscript.Run(t, "testdata/schemes.txt", *rewrite, answer) }
-func TestTold(t *testing.T)    { logscript.Run(t, "testdata/told.txt", *rewrite, answer) }
-func TestPayouts(t *testing.T) { logscript.Run(t, "testdata/payouts.txt", *rewrite, answer) }
+func TestDays(t *testing.T)     { logscript.Run(t, "testdata/days.txt", *rewrite, answer) }
+func TestSchemes(t *testing.T)  { logscript.Run(t, "testdata/schemes.txt", *rewrite, answer) }
+func TestTold(t *testing.T)     { logscript.Run(t, "testdata/told.txt", *rewrite, answer) }
+func TestAccounts(t *testing.T) { logscript.Run(t, "testdata/accounts.txt", *rewrite, answer) }
+func TestPayouts(t *testing.T)  { logscript.Run(t, "testdata/payouts.txt", *rewrite, answer) }
 
 // answer shows the reconciliations of an interval ("days 2026-10-14..2026-10-16"),
 // what its work should earn ("work 2026-10-14..2026-10-15"), or which days the
-// payouts pay ("paid").
+// payouts pay ("paid"), of the site's first pool account or of the one that
+// account=p/b names; or how the two measures of its work compare ("measures").
 func answer(p *logscript.Player, question []string) (string, error) {
 	f, err := p.Facts()
 	if err != nil {
 		return "", err
 	}
 	a := account(f, p.Site())
+	if name, ok := strings.CutPrefix(question[len(question)-1], "account="); ok {
+		pool, of, _ := strings.Cut(name, "/")
+		a = pools.AccountOf(f, p.Site(), domain.PoolID(pool), of)
+	}
+	if question[0] == "accounts" {
+		var names []string
+		for _, a := range pools.Accounts(f, p.Site()) {
+			names = append(names, a.Terms.Name())
+		}
+		return strings.Join(names, " ") + "\n", nil
+	}
 	if question[0] == "paid" {
 		return paid(f, a), nil
 	}
@@ -39,6 +52,10 @@ func answer(p *logscript.Player, question []string) (string, error) {
 	iv, err := p.Interval(question[1])
 	if err != nil {
 		return "", err
+	}
+	if question[0] == "measures" {
+		m := pools.Compare(f, a, iv)
+		return fmt.Sprintf("shares %s, hashes %s, of %d machines in %d intervals\n", m.Shares.Decimal(), m.Hashes, m.Machines, m.Intervals), nil
 	}
 	if question[0] == "work" {
 		e, err := pools.Expect(f, a, iv)

@@ -57,7 +57,9 @@ func (m Margin) Margin() domain.Decimal { return m.Revenue.Sub(m.Cost) }
 
 // MarginOf returns the margin of mining on a reconciled day of a site's account.
 // What is stated takes the place of what was estimated at the same prices: those
-// at which each interval's work was valued.
+// at which each interval's work was valued. Of several accounts, each bears the
+// cost of the energy in proportion to the work that it got in the interval;
+// where there was none, the site's first bears it.
 func MarginOf(f *facts.Facts, a Account, r domain.Reconciliation) (Margin, error) {
 	var m Margin
 	m.Basis, m.Satoshi = BasisOf(f, a, r)
@@ -69,8 +71,9 @@ func MarginOf(f *facts.Facts, a Account, r domain.Reconciliation) (Margin, error
 			m.Unknown++
 			continue
 		}
-		m.Estimated = m.Estimated.Add(*row.Mining.Revenue)
-		m.Cost = m.Cost.Add(*row.Mining.Cost)
+		revenue, cost := a.part(row)
+		m.Estimated = m.Estimated.Add(revenue)
+		m.Cost = m.Cost.Add(cost)
 	}
 	m.Revenue = m.Estimated
 	if m.Basis != Estimated && r.Expected > 0 {
@@ -78,4 +81,34 @@ func MarginOf(f *facts.Facts, a Account, r domain.Reconciliation) (Margin, error
 		m.Revenue = domain.RoundRat(v, margin.Places)
 	}
 	return m, nil
+}
+
+// part returns the account's part of what mining earned and cost in an interval
+// of which both are known.
+func (a Account) part(row margin.Row) (revenue, cost domain.Decimal) {
+	revenue, cost = *row.Mining.Revenue, *row.Mining.Cost
+	all := row.Mined.Accounts
+	if len(all) == 0 || len(all) == 1 && all[0].Pool == "" {
+		return revenue, cost // no miners, or the site named its account later
+	}
+	portion := func(of domain.Decimal, part, whole *big.Rat) domain.Decimal {
+		return domain.RoundRat(part.Mul(part, of.Rat()).Quo(part, whole), margin.Places)
+	}
+	for i, w := range all {
+		switch {
+		case w.Pool != a.Terms.Pool || w.Account != a.Terms.Account:
+			continue
+		case len(all) == 1:
+			return revenue, cost
+		case row.Mined.Shares.Sign() > 0:
+			cost = portion(cost, new(big.Rat).SetInt(w.Shares.Big()), new(big.Rat).SetInt(row.Mined.Shares.Big()))
+		case i > 0:
+			cost = domain.Decimal{}
+		}
+		if row.Mined.Expected.Sign() > 0 {
+			return portion(revenue, new(big.Rat).Set(w.Expected), row.Mined.Expected), cost
+		}
+		return domain.Decimal{}, cost
+	}
+	return domain.Decimal{}, domain.Decimal{}
 }
