@@ -8,6 +8,7 @@ func (SiteRegistered) event()        {}
 func (DeviceRegistered) event()      {}
 func (DeviceReplaced) event()        {}
 func (ReadingsRecorded) event()      {}
+func (ReadingsEstimated) event()     {}
 func (ObservationRejected) event()   {}
 func (FactConflicted) event()        {}
 func (PowerPriced) event()           {}

@@ -1,6 +1,9 @@
 package domain
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Channel is one quantity that a device counts.
 type Channel uint8
@@ -129,6 +132,52 @@ type ReadingsRecorded struct {
 	At       Instant // the boundary that was polled for, or the end of the file's last interval
 	Origin   Origin
 	Readings []Reading
+}
+
+// EstimateMethod names how values are found for intervals that nobody read; see
+// package projections/estimation for what each computes.
+type EstimateMethod string
+
+// The methods.
+const (
+	PreviousDay      EstimateMethod = "previous-day-same-interval"
+	MeanOfNeighbours EstimateMethod = "mean-of-neighbours"
+	BalanceResidual  EstimateMethod = "residual-of-balance"
+)
+
+// EstimateMethods returns the methods that there are.
+func EstimateMethods() []EstimateMethod {
+	return []EstimateMethod{PreviousDay, MeanOfNeighbours, BalanceResidual}
+}
+
+// ReadingsEstimated records that a person had intervals of a meter estimated
+// that nobody read. The values are in the readings that are recorded with it,
+// marked as estimated; a reading that is delivered later counts in their place.
+type ReadingsEstimated struct {
+	Site      SiteID         `json:"site"`
+	Device    DeviceID       `json:"device"`
+	Channel   Channel        `json:"channel"`
+	Interval  Interval       `json:"interval"`  // from the first estimated interval to the last
+	Intervals int64          `json:"intervals"` // how many of it were not known, and are estimated
+	Value     Int128         `json:"value"`     // their sum, in the channel's unit
+	Method    EstimateMethod `json:"method"`
+	AsOf      Position       `json:"as_of"` // what the values follow from
+	By        string         `json:"by"`
+	Reason    string         `json:"reason"`
+	Origin    Origin         `json:"origin"`
+}
+
+// Validate reports the first thing that an estimate lacks.
+func (e ReadingsEstimated) Validate() error {
+	switch {
+	case !e.Interval.Valid() || e.Intervals < 1:
+		return fmt.Errorf("estimate of %s: interval %s has %d estimated intervals", e.Device, e.Interval, e.Intervals)
+	case !slices.Contains(EstimateMethods(), e.Method):
+		return fmt.Errorf("estimate of %s: method %q is not one of %q", e.Device, e.Method, EstimateMethods())
+	case e.By == "" || e.Reason == "":
+		return fmt.Errorf("estimate of %s: nobody says who made it and why", e.Device)
+	}
+	return nil
 }
 
 // String returns the channel's name, or "" for an unknown one.

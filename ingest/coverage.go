@@ -48,3 +48,25 @@ func (r runs) add(iv domain.Interval) runs {
 	}
 	return slices.Replace(r, from, to, iv)
 }
+
+// covers reports whether all of iv is booked.
+func (r runs) covers(iv domain.Interval) bool {
+	i := r.after(iv.Start)
+	return i < len(r) && r[i].Start <= iv.Start && iv.End <= r[i].End
+}
+
+// remove takes iv out.
+func (r runs) remove(iv domain.Interval) runs {
+	if !r.overlaps(iv) {
+		return r
+	}
+	var left runs
+	for _, run := range r {
+		for _, rest := range []domain.Interval{{Start: run.Start, End: min(run.End, iv.Start)}, {Start: max(run.Start, iv.End), End: run.End}} {
+			if rest.Valid() {
+				left = append(left, rest)
+			}
+		}
+	}
+	return left
+}

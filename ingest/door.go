@@ -37,16 +37,17 @@ type Door struct {
 	evidence Evidence
 	logger   *slog.Logger
 
-	registry domain.Registry
-	counters map[series]counter.State
-	booked   map[series]runs
-	silences map[series]runs   // the boundaries at which it did not answer, each as the step from there
-	facts    map[string]string // what is on record, by what it is about
-	lengths  map[eventlog.Stream]eventlog.Revision
-	polled   map[domain.SiteID]domain.Instant   // last boundary with readings
-	batched  map[eventlog.Stream]domain.Instant // likewise, by stream
-	position domain.Position                    // all before it is remembered; what is after it may be
-	told     telling
+	registry  domain.Registry
+	counters  map[series]counter.State
+	booked    map[series]runs
+	estimated map[series]runs   // what of it is estimated by a method, and not delivered since
+	silences  map[series]runs   // the boundaries at which it did not answer, each as the step from there
+	facts     map[string]string // what is on record, by what it is about
+	lengths   map[eventlog.Stream]eventlog.Revision
+	polled    map[domain.SiteID]domain.Instant   // last boundary with readings
+	batched   map[eventlog.Stream]domain.Instant // likewise, by stream
+	position  domain.Position                    // all before it is remembered; what is after it may be
+	told      telling
 }
 
 // Report counts what became of a round.
@@ -77,14 +78,15 @@ func (r *Report) Add(more Report) {
 func OpenDoor(ctx context.Context, log eventlog.Log, evidence Evidence, logger *slog.Logger) (*Door, error) {
 	d := &Door{
 		log: log, evidence: evidence, logger: logger,
-		counters: map[series]counter.State{},
-		booked:   map[series]runs{},
-		silences: map[series]runs{},
-		facts:    map[string]string{},
-		lengths:  map[eventlog.Stream]eventlog.Revision{},
-		polled:   map[domain.SiteID]domain.Instant{},
-		batched:  map[eventlog.Stream]domain.Instant{},
-		told:     telling{silent: map[domain.DeviceKey]domain.Instant{}, refused: map[domain.SourceID][]string{}},
+		counters:  map[series]counter.State{},
+		booked:    map[series]runs{},
+		estimated: map[series]runs{},
+		silences:  map[series]runs{},
+		facts:     map[string]string{},
+		lengths:   map[eventlog.Stream]eventlog.Revision{},
+		polled:    map[domain.SiteID]domain.Instant{},
+		batched:   map[eventlog.Stream]domain.Instant{},
+		told:      telling{silent: map[domain.DeviceKey]domain.Instant{}, refused: map[domain.SourceID][]string{}},
 	}
 	return d, d.catchUp(ctx)
 }
@@ -113,6 +115,12 @@ func (d *Door) remember(e domain.Event) {
 	if batch, ok := e.(domain.ReadingsRecorded); ok {
 		for _, r := range batch.Readings {
 			k := series{batch.Site, r.Device, r.Channel}
+			if r.Mark.Books() && len(d.estimated[k]) > 0 {
+				d.estimated[k] = d.estimated[k].remove(r.Interval)
+			}
+			if r.Mark == domain.MarkEstimated {
+				d.estimated[k] = d.estimated[k].add(r.Interval)
+			}
 			if r.Mark != domain.MarkDelivered && r.Mark != domain.MarkCorrected {
 				s := d.counters[k]
 				s.Recall(r)

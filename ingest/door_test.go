@@ -670,3 +670,47 @@ func TestWhatASiteIsDoesNotChange(t *testing.T) {
 		t.Errorf("after it: %s", r)
 	}
 }
+
+// TestAnEstimateGivesWayToAReading books estimates where nothing is on record,
+// and what is delivered later in their place: once, whatever it says.
+func TestAnEstimateGivesWayToAReading(t *testing.T) {
+	b := newBench(t)
+	value := func(from, to int, wh int64) ingest.Value {
+		return ingest.Value{
+			Device: "m1", Channel: domain.ChannelEnergyImport, Provenance: domain.ProvenanceSubMeter, Value: domain.Int(wh * 1000),
+			Interval: domain.Interval{Start: t0.Add(step * domain.Duration(from)), End: t0.Add(step * domain.Duration(to))},
+		}
+	}
+	made := domain.ReadingsEstimated{
+		Site: site, Device: "m1", Channel: domain.ChannelEnergyImport, Interval: domain.Interval{Start: t0, End: t0.Add(4 * step)}, Intervals: 4,
+		Value: domain.Int(28000), Method: domain.PreviousDay, By: "ana", Reason: "fuse",
+	}
+	estimates := ingest.Delivery{
+		Source: "estimate", Estimated: true, Facts: ingest.Facts{made}, Values: []ingest.Value{value(0, 1, 7), value(1, 2, 7), value(2, 3, 7), value(3, 4, 7)},
+	}
+	file := func(values ...ingest.Value) ingest.Delivery { return ingest.Delivery{Source: "file", Values: values} }
+	for i, row := range []struct {
+		del  ingest.Delivery
+		want string
+	}{
+		{file(value(0, 1, 5)), "1 readings, 0 facts in 1 events"},
+		{estimates, "3 readings, 1 facts in 2 events, 3 estimated, 1 on record already"},
+		{estimates, "0 readings, 0 facts in 0 events, 5 on record already"},
+		{file(value(1, 2, 7)), "1 readings, 0 facts in 1 events, 1 corrected"}, // the same value, but counted
+		{file(value(1, 2, 8)), "1 readings, 0 facts in 1 events, 1 conflict"},  // and no estimate any more
+		{file(value(0, 2, 9)), "1 readings, 0 facts in 1 events, 1 conflict"},
+		{file(value(2, 4, 9)), "1 readings, 0 facts in 1 events, 1 corrected"}, // one reading of both
+		{file(value(3, 4, 3)), "1 readings, 0 facts in 1 events, 1 conflict"},
+	} {
+		if i%2 == 0 {
+			b.reopen()
+		}
+		if got := b.record(t0.Add(domain.Hour+step*domain.Duration(i)), row.del).String(); got != row.want {
+			t.Errorf("delivery %d: got %s, want %s", i+1, got, row.want)
+		}
+	}
+	made.By = ""
+	if got := b.record(t0.Add(2*domain.Hour), ingest.Delivery{Source: "estimate", Facts: ingest.Facts{made}}).String(); got != "0 readings, 0 facts in 1 events, 1 rejected" {
+		t.Errorf("an estimate by nobody: %s", got)
+	}
+}

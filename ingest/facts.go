@@ -52,6 +52,8 @@ func about(e domain.Event, one func(about ...any) []identity) (eventlog.Stream, 
 		return stream2("site", e.Site), one("device", e.Site, e.Device), always, e.Validate()
 	case domain.DeviceReplaced:
 		return stream2("site", e.Site), one("exchange", e.Site, e.Device, e.Channel, e.At), never, nil
+	case domain.ReadingsEstimated:
+		return stream2("estimate", e.Site), one("estimate", e.Site, e.Device, e.Channel, e.Interval, e.AsOf), never, e.Validate()
 	case domain.ContractSigned:
 		return stream2("contract", e.Contract), one("contract", e.Contract, e.Version), never, e.Validate()
 	case domain.PowerPriced:
@@ -174,6 +176,9 @@ func cut(e domain.Event, from, to int, corrects bool) domain.Event {
 func withOrigin(e domain.Event, o domain.Origin) domain.Event {
 	switch e := e.(type) {
 	case domain.DeviceReplaced:
+		e.Origin = o
+		return e
+	case domain.ReadingsEstimated:
 		e.Origin = o
 		return e
 	case domain.PowerPriced:

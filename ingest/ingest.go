@@ -50,6 +50,10 @@ type Delivery struct {
 	Silent   []Silence       `cbor:"silent,omitempty"`
 	Rejected []Rejection     `cbor:"rejected,omitempty"`
 	Facts    Facts           `cbor:"facts,omitempty"`
+	// Estimated means that nobody counted the values: they are estimates by the
+	// method of a fact of the delivery, and book only what nothing is booked
+	// for. What is delivered later counts in their place.
+	Estimated bool `cbor:"estimated,omitempty"`
 	// Corrects means that the source restates what it delivered before: its
 	// values count in place of those on record.
 	Corrects bool `cbor:"corrects,omitempty"`

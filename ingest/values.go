@@ -44,9 +44,17 @@ func (p *plan) values(ctx context.Context, del Delivery) (rows []domain.Reading,
 			bad = append(bad, Rejection{v.Device, err.Error()})
 			continue
 		}
-		if covered[i] {
+		if del.Estimated {
+			if covered[i] {
+				p.report.Duplicates++
+				continue
+			}
+			r.Mark = domain.MarkEstimated
+		} else if covered[i] {
 			k := series{p.round.Site, v.Device, v.Channel}
 			switch known := asked[cell{k, v.Interval}]; {
+			case p.door.estimated[k].covers(v.Interval):
+				r.Mark = domain.MarkCorrected // of an estimate, whatever it said
 			case known == v.Value:
 				p.report.Duplicates++
 				continue
@@ -170,7 +178,7 @@ func (d *Door) registersAt(ctx context.Context, site domain.SiteID, at domain.In
 		}
 		for _, row := range batch.Readings {
 			switch row.Mark {
-			case domain.MarkSilent, domain.MarkConflict, domain.MarkDelivered, domain.MarkCorrected:
+			case domain.MarkSilent, domain.MarkConflict, domain.MarkDelivered, domain.MarkCorrected, domain.MarkEstimated:
 			default:
 				registers[series{site, row.Device, row.Channel}] = row.Register
 			}

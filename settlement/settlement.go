@@ -95,7 +95,8 @@ func (s *Settler) whole(site domain.SiteID, c domain.PeriodClosed, gaps []Gap) e
 	begins, meters := s.Facts.Begins(site)
 	switch reached := s.Facts.Reached(site); {
 	case c.Missing > 0:
-		return fmt.Errorf("%d readings are missing: %s; import them (wattbook import readings) or wait for the meter", c.Missing, listed(gaps))
+		return fmt.Errorf("%s readings are missing: %s; wait for the meter, import them (wattbook import readings), or have them estimated: %s",
+			thousands(c.Missing), listed(gaps), rating.HowToEstimate(gaps[0].Meter, gaps[0].Interval))
 	case meters && c.Metered+c.Estimated == 0:
 		return errors.New("no meter was in service in it")
 	case meters && begins > c.Interval.Start && !s.Partial:
@@ -112,6 +113,15 @@ func isMeter(d domain.DeviceRegistered) bool { return d.Kind == domain.KindMeter
 type Gap struct {
 	Meter    domain.DeviceID
 	Interval domain.Interval
+}
+
+// thousands writes a number with separators.
+func thousands(n int64) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
 }
 
 // String names the meter and the interval.

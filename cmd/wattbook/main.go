@@ -37,7 +37,7 @@ type verb struct {
 
 func verbs() []verb {
 	return []verb{
-		demoVerb(), serveVerb(), checkVerb(), importVerb(), explainVerb(), contractVerb(), invoiceVerb(), journalVerb(), coinVerb(), poolVerb(), sqlVerb(), warehouseVerb(), replayVerb(), logVerb(),
+		demoVerb(), serveVerb(), checkVerb(), importVerb(), estimateVerb(), explainVerb(), contractVerb(), invoiceVerb(), journalVerb(), coinVerb(), poolVerb(), sqlVerb(), warehouseVerb(), replayVerb(), logVerb(),
 		traceVerb(), evidenceVerb(), checkpointVerb(), verifyVerb(), proveVerb(),
 		backupVerb(), restoreVerb(), versionVerb(),
 	}

@@ -133,6 +133,10 @@ func firstSamples() []domain.Event {
 			Site: "cedar-bend", AsOf: 200_002, Pool: "foundry", Account: "cedarbend", Interval: between(0, 0, 23, 59), Unexplained: 73_280,
 			Status: domain.DifferenceDisputed, By: "ana", Note: "ticket 4711",
 		},
+		domain.ReadingsEstimated{
+			Site: "cedar-bend", Device: "n4", Channel: domain.ChannelEnergyImport, Interval: between(0, 0, 1, 0), Intervals: 12, Value: integer("31000000"),
+			Method: domain.MeanOfNeighbours, AsOf: 200_000, By: "ana", Reason: "the meter was exchanged", Origin: origin,
+		},
 		domain.PeriodClosed{
 			Site: "cedar-bend", Period: domain.Period{Year: 2026, Month: 10}, Interval: month, AsOf: 200_000, Metered: 98_000, Estimated: 32, Missing: 1,
 			Balance: domain.DigestOf([]byte("b")), Usage: domain.DigestOf([]byte("u")), Margin: domain.DigestOf([]byte("m")),

@@ -26,6 +26,7 @@ const (
 	DeviceRegistered      = "device.registered/1"
 	DeviceReplaced        = "device.replaced/1"
 	ReadingsRecorded      = "readings.recorded/1"
+	ReadingsEstimated     = "readings.estimated/1"
 	ObservationRejected   = "observation.rejected/1"
 	FactConflicted        = "fact.conflicted/1"
 	PowerPriced           = "power.priced/1"
@@ -67,6 +68,8 @@ func Encode(e domain.Event) (name string, payload []byte, err error) {
 		name = SiteRegistered
 	case domain.DeviceRegistered:
 		name = DeviceRegistered
+	case domain.ReadingsEstimated:
+		name = ReadingsEstimated
 	case domain.DeviceReplaced:
 		name = DeviceReplaced
 	case domain.ObservationRejected:
@@ -137,6 +140,8 @@ func Decode(name string, payload []byte) (domain.Event, error) {
 		return decodeJSON[domain.SiteRegistered](name, payload)
 	case DeviceRegistered:
 		return decodeJSON[domain.DeviceRegistered](name, payload)
+	case ReadingsEstimated:
+		return decodeJSON[domain.ReadingsEstimated](name, payload)
 	case DeviceReplaced:
 		return decodeJSON[domain.DeviceReplaced](name, payload)
 	case ObservationRejected:

@@ -30,7 +30,8 @@ import (
 //	1  explains what is beyond a reservation and what an interval costs on
 //	   average, reconciles the annex with the lines, says how to check the
 //	   invoice by a proof, and where to pay to
-const Layout = 1
+//	2  says in the annex how much of the energy is estimated
+const Layout = 2
 
 // Proof is what lets a reader check an invoice against the log that it was
 // drawn from. What is empty is left out of the document; the invoice's own

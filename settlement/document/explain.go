@@ -101,6 +101,9 @@ func (c *composer) reconcile() []string {
 		if factor := domain.Quo(l.Quantity, energy, 6); !factor.Equal(domain.NewDecimal(1, 0)) && l.Kind == domain.ChargePassThrough {
 			s += fmt.Sprintf(" The line is %s times that: the losses and factors that it names.", factor)
 		}
+		if !l.Estimated.IsZero() && c.inv.Layout >= 2 {
+			s += fmt.Sprintf(" Of the line, %s kWh are estimated: no meter counted them interval by interval.", group(l.Estimated.Fixed(3)))
+		}
 		says = append(says, s)
 	}
 	var beyond domain.Decimal

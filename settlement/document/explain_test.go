@@ -8,18 +8,23 @@ import (
 	"wattbook/settlement/document"
 )
 
-// TestTheLayoutOfTodayExplains holds what layout 1 says, and that an invoice of
-// layout 0 says nothing of it.
+// TestTheLayoutOfTodayExplains holds what layouts 1 and 2 say, and that an
+// invoice of layout 0 says nothing of it, and one of layout 1 nothing of 2.
 func TestTheLayoutOfTodayExplains(t *testing.T) {
 	inv := einvoice()
 	inv.Lines[1].Description = "512 reserved H200 GPUs, beyond the reservation"
 	inv.Balances = []domain.Balance{{Charge: "commit", Opening: usd(100), Added: usd(200), Drawn: usd(50), Expired: usd(0), Closing: usd(250), Rolled: usd(0)}}
+	const estimates = "Of the line, 96.400 kWh are estimated"
 	explained := []string{
-		"counted in each metering interval by itself", "on average 0.040963 USD per kWh", "as metered", "are part of the reservation",
+		"counted in each metering interval by itself", "on average 0.040963 USD per kWh", "as metered", "are part of the reservation", estimates,
 		"wattbook prove --invoice INV-2026-000147 -o invoice.proof", "wattbook prove --check invoice.proof --key KEY",
 	}
 	always := []string{"DE02120300000000202051", "BYLADEM1001", "Paid from prepayments", "-10,000.00", "USD 830,069.15", "Commitments", "commit: 1.00 USD before"}
 	first := render(t, inv).prose()
+	inv.Layout = 1
+	if strings.Contains(render(t, inv).prose(), estimates) {
+		t.Error("layout 1 says what is estimated")
+	}
 	inv.Layout = document.Layout
 	today := render(t, inv).prose()
 	for _, want := range always {

@@ -80,7 +80,7 @@ func (k *collector) collect(term int, c *accrual.Contract, in domain.Interval) e
 		part := slot.Overlap(in)
 		for _, p := range c.All(part) {
 			if p.Unknown {
-				return incomplete(k.facts, c, p, slot)
+				return incomplete(k.facts, c, p, slot, in)
 			}
 			k.add(c, key{term, numbers[p.Charge.ID], p.Step, p.Overage, p.Window}, p)
 		}
@@ -227,8 +227,14 @@ func (b *dayBook) of(t domain.Instant) *domain.DailyUsage {
 	return &b.days[len(b.days)-1]
 }
 
-// incomplete says what is missing for a part that has no amount.
-func incomplete(f *facts.Facts, c *accrual.Contract, p accrual.Part, at domain.Interval) error {
+// HowToEstimate is the command line that estimates a gap of a meter.
+func HowToEstimate(meter domain.DeviceID, gap domain.Interval) string {
+	return fmt.Sprintf("wattbook estimate %s --from %s --to %s --method %s --by NAME --reason WHY", meter, gap.Start, gap.End, domain.PreviousDay)
+}
+
+// incomplete says what is missing for a part that has no amount, at a metering
+// interval of an interval that is being rated.
+func incomplete(f *facts.Facts, c *accrual.Contract, p accrual.Part, at, in domain.Interval) error {
 	table := f.Table(c.Site)
 	meters := p.Charge.Meters
 	if pue := p.Charge.PUE; pue != nil {
@@ -236,7 +242,15 @@ func incomplete(f *facts.Facts, c *accrual.Contract, p accrual.Part, at domain.I
 	}
 	for _, m := range meters {
 		if _, state := table.Energy(m, table.SlotOf(at.Start)); state == facts.Unknown {
-			return fmt.Errorf("contract %s, charge %s: %w: meter %s has no reading for %s; import the reading, or wait for the meter", c.Contract, p.Charge.ID, ErrIncomplete, m, at)
+			gap := at
+			for gap.End < in.End {
+				if _, state := table.Energy(m, table.SlotOf(gap.End)); state != facts.Unknown {
+					break
+				}
+				gap.End = table.Interval(table.SlotOf(gap.End)).End
+			}
+			return fmt.Errorf("contract %s, charge %s: %w: meter %s has no reading for %s; wait for the meter, import the reading (wattbook import readings), or have it estimated: %s",
+				c.Contract, p.Charge.ID, ErrIncomplete, m, gap, HowToEstimate(m, gap))
 		}
 	}
 	if len(p.Charge.Windows) > 0 {
