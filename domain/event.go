@@ -34,6 +34,7 @@ func (PrepaymentReceived) event()    {}
 func (ServiceCreditClaimed) event()  {}
 func (UtilityBilled) event()         {}
 func (CoinSold) event()              {}
+func (PaymentReversed) event()       {}
 
 // ObservationRejected records that something arrived which could not be
 // understood. The raw bytes are kept as evidence, so a mended decoder can read

@@ -159,6 +159,19 @@ type PaymentReceived struct {
 	Origin    Origin     `json:"origin"`
 }
 
+// PaymentReversed records that money which had arrived for an invoice was taken
+// back: a transfer that was returned, a cheque that bounced. It takes back the
+// payment whole, and what was paid is owed again.
+type PaymentReversed struct {
+	Contract ContractID `json:"contract"`
+	Invoice  string     `json:"invoice"`           // its number
+	Payment  string     `json:"payment_reference"` // of what arrived
+	Amount   Money      `json:"amount"`            // likewise
+	At       Instant    `json:"at"`                // value date of its return
+	Reason   string     `json:"reason"`
+	Origin   Origin     `json:"origin"`
+}
+
 // PrepaymentReceived records money that arrived for use to come.
 type PrepaymentReceived struct {
 	Contract  ContractID `json:"contract"`

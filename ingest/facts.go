@@ -106,6 +106,12 @@ func about(e domain.Event, one func(about ...any) []identity) (eventlog.Stream, 
 		return stream2("pool", fmt.Sprintf("%s.%s", e.Pool, e.Account)), one("payout", e.Transaction, e.Address), always, nil
 	case domain.PaymentReceived:
 		return stream2("payment", e.Contract), one("payment", e.Contract, e.Reference), never, paid(e.Reference, e.Amount)
+	case domain.PaymentReversed:
+		err := paid(e.Payment, e.Amount)
+		if err == nil && e.Reason == "" {
+			err = fmt.Errorf("reversal of payment %s does not say why", e.Payment)
+		}
+		return stream2("payment", e.Contract), one("payment reversed", e.Contract, e.Payment), never, err
 	case domain.PrepaymentReceived:
 		return stream2("payment", e.Contract), one("prepayment", e.Contract, e.Reference), never, paid(e.Reference, e.Amount)
 	case domain.ServiceCreditClaimed:
@@ -224,6 +230,9 @@ func withOrigin(e domain.Event, o domain.Origin) domain.Event {
 		e.Origin = o
 		return e
 	case domain.CoinSold:
+		e.Origin = o
+		return e
+	case domain.PaymentReversed:
 		e.Origin = o
 		return e
 	}

@@ -245,15 +245,18 @@ func (s *Settler) Void(ctx context.Context, number, reason string) (domain.Invoi
 		return fail("it is not on record")
 	case reason == "":
 		return fail("say why: --reason")
+	case s.Facts.Voided(number):
+		for _, v := range s.Facts.Voids() {
+			if v.Invoice == number && v.Reason != reason {
+				return fail("it is void since %s: %s", v.At, v.Reason)
+			} else if v.Invoice == number {
+				return v, nil
+			}
+		}
 	case len(s.Facts.Payments(number)) > 0:
 		return fail("money has arrived for it; correct what it says by an amended contract or a corrected reading")
 	case len(s.Facts.Notes(number)) > 0:
 		return fail("notes correct it; what is left of it stands")
-	}
-	for _, v := range s.Facts.Voids() {
-		if v.Invoice == number {
-			return v, nil
-		}
 	}
 	inv := s.Facts.Invoices()[i].Invoice
 	v := domain.InvoiceVoided{Invoice: number, Contract: inv.Contract, Period: inv.Period, At: s.Now(), Reason: reason}

@@ -61,7 +61,15 @@ func TestTheLifeOfAnInvoice(t *testing.T) {
 		{"the same reference with another amount", []string{"invoice", "pay", "NUMBER", "--amount", "999", "--reference", "T1", "--at", "2026-11-20"}, exitFinding, []string{"on record with another amount"}},
 		{"an amount with too many digits", []string{"invoice", "pay", "NUMBER", "--amount", "9.999", "--reference", "T2"}, exitUsage, []string{"--amount"}},
 		{"of an invoice that is not there", []string{"invoice", "pay", "CB-1999-000001", "--amount", "9", "--reference", "T2"}, exitFinding, []string{"is not on record; did you mean"}},
-		{"it stands as paid in part", []string{"invoice", "list"}, exitOK, []string{"1,270.50 USD           1.10         1,000.00           271.60  part paid"}},
+		{"more than is open", []string{"invoice", "pay", "NUMBER", "--amount", "300", "--reference", "T2"}, exitFinding, []string{"is more than the 271.60 USD that is open", "--overpay"}},
+		{"more than is open, as is meant", []string{"invoice", "pay", "NUMBER", "--amount", "300", "--reference", "T2", "--at", "2026-11-21", "--overpay"}, exitOK, []string{"overpaid: paid 1300.00 USD, open -28.40 USD"}},
+		{"a reversal needs a reason", []string{"invoice", "pay", "NUMBER", "--reverse", "T2"}, exitUsage, []string{"--reason is missing"}},
+		{"a reversal of no payment", []string{"invoice", "pay", "NUMBER", "--reverse", "T9", "--reason", "x"}, exitFinding, []string{"no payment T9 of invoice"}},
+		{"a reversal in part", []string{"invoice", "pay", "NUMBER", "--reverse", "T2", "--reason", "x", "--amount", "3"}, exitUsage, []string{"takes a payment back whole"}},
+		{"a payment that bounced", []string{"invoice", "pay", "NUMBER", "--reverse", "T2", "--reason", "returned by the bank", "--at", "2026-11-25"}, exitOK, []string{"payment T2 of 300.00 USD for invoice", "is reversed: recorded", "part paid: paid 1000.00 USD, open 271.60 USD"}},
+		{"a payment that bounced twice", []string{"invoice", "pay", "NUMBER", "--reverse", "T2", "--reason", "returned by the bank"}, exitFinding, []string{"was taken back before"}},
+		{"it stands as paid in part", []string{"invoice", "list"}, exitOK, []string{"1,270.50 USD           1.10         1,000.00           271.60  part paid", "debit note of 2", "1.10 USD"}},
+		{"its notes are documents", []string{"invoice", "list", "--json"}, exitOK, []string{`"note_documents": [`, `"kind": "debit"`}},
 		{"with the digests of its documents", []string{"invoice", "show", "NUMBER"}, exitOK, []string{".pdf  SHA-256", ".json  SHA-256", ".xml  SHA-256", ".focus.csv  SHA-256", ".xlsx  SHA-256"}},
 		{"shown", []string{"invoice", "show", "NUMBER"}, exitOK, []string{"part paid: paid 1000.00 USD", "debit note CB-"}},
 		{"what is paid is not voided", []string{"invoice", "void", "NUMBER", "--reason", "x"}, exitFinding, []string{"money has arrived for it"}},
@@ -127,6 +135,12 @@ func TestAVoidedInvoiceIsIssuedAnew(t *testing.T) {
 	run("invoice", "run", "--period", "2026-10")
 	first := numberOf(t, data)
 	run("invoice", "void", first, "--reason", "sent to the wrong buyer")
+	if out := run("invoice", "void", first, "--reason", "sent to the wrong buyer"); !strings.Contains(out, "was voided before, at 2") || !strings.Contains(out, ": sent to the wrong buyer") {
+		t.Errorf("voided again:\n%s", out)
+	}
+	if got := wattbook(t, "invoice", "void", first, "--reason", "a wrong price", "--data", data); got.code != exitFinding || !strings.Contains(got.errors, "it is void since 2") || !strings.Contains(got.errors, "sent to the wrong buyer") {
+		t.Errorf("voided again for another reason: exit %d, %s", got.code, got.errors)
+	}
 	if out := run("invoice", "run", "--period", "2026-10"); !strings.Contains(out, strings.TrimSuffix(first, "1")+"2") || !strings.Contains(out, "  issued;") {
 		t.Errorf("after the void:\n%s", out)
 	}

@@ -17,7 +17,7 @@ import (
 func invoiceVerb() verb {
 	return verb{
 		name:    "invoice",
-		args:    "run --period YYYY-MM [--site SITE] [--contract ID] [--partial] [--dry-run [--as-of POSITION|TIME]] | list | show NUMBER | pay NUMBER --amount N --reference REF | void NUMBER --reason WHY | prepay CONTRACT --amount N --reference REF | claim CONTRACT CHARGE --period YYYY-MM",
+		args:    "run --period YYYY-MM [--site SITE] [--contract ID] [--partial] [--dry-run [--as-of POSITION|TIME]] | list | show NUMBER | pay NUMBER --amount N --reference REF [--overpay] | pay NUMBER --reverse REF --reason WHY | void NUMBER --reason WHY | prepay CONTRACT --amount N --reference REF | claim CONTRACT CHARGE --period YYYY-MM",
 		summary: "issue a period's invoices and the notes that correct them; record what is paid",
 		help: `
 run closes the site's period, if every meter is complete, and issues one invoice
@@ -28,9 +28,11 @@ run twice or beside another run: what is issued stays, and no number is lost.
 With --dry-run it only shows what it would issue: as of now, or as of a position
 of the log or a time (--as-of), from what was known there.
 
-list says how invoices stand, show prints an invoice or a note. pay records
-money that arrived for an invoice, in part or whole; prepay, for use to come;
-claim, that a buyer claims a credit that its contract gives on claim. void
+list says how invoices stand, with the notes that correct them; show prints an
+invoice or a note. pay records money that arrived for an invoice, in part or
+whole; more than is open is refused unless --overpay says that it is meant: the
+rest is to the buyer's credit. pay --reverse records that the bank took a payment
+back: what it paid is owed again. prepay records money for use to come; claim, that a buyer claims a credit that its contract gives on claim. void
 takes an invoice back that was issued in error: it keeps its number, and the
 next run issues the period anew.
 
@@ -43,7 +45,8 @@ Example: wattbook invoice run --period 2026-10`,
 type invoiceOptions struct {
 	period, site, contract, asOf string
 	amount, reference, at, why   string
-	dryRun, partial              bool
+	reverse                      string
+	dryRun, partial, overpay     bool
 }
 
 func invoice(ctx context.Context, p *program, args []string) error {
@@ -57,7 +60,9 @@ func invoice(ctx context.Context, p *program, args []string) error {
 	p.flags.StringVar(&o.amount, "amount", "", "`amount` that arrived, in the contract's currency")
 	p.flags.StringVar(&o.reference, "reference", "", "the bank's `reference` of a payment, unique in the contract")
 	p.flags.StringVar(&o.at, "at", "", "value `date` of a payment (default now)")
-	p.flags.StringVar(&o.why, "reason", "", "`why` an invoice is voided")
+	p.flags.StringVar(&o.why, "reason", "", "`why` an invoice is voided, or a payment was taken back")
+	p.flags.StringVar(&o.reverse, "reverse", "", "`reference` of a payment that the bank took back")
+	p.flags.BoolVar(&o.overpay, "overpay", false, "record a payment of more than is open")
 	rest, err := p.parse(args, 1, 3)
 	if err != nil {
 		return err
@@ -256,7 +261,7 @@ func printInvoice(p *program, what string, inv domain.Invoice, documents []domai
 	}
 	fmt.Fprintf(out, "from     %s\nto       %s\n", inv.Seller.Name, inv.Buyer.Name)
 	fmt.Fprintf(out, "for      %s, contract %s version %d\n", inv.Period, inv.Contract, inv.Version)
-	if inv.Issued != 0 {
+	if inv.Issued != 0 && !strings.HasPrefix(what, "Credit") {
 		fmt.Fprintf(out, "due      %s\n", date(inv.Due))
 	}
 	fmt.Fprintln(out)

@@ -125,41 +125,39 @@ func invoiceDraft(ctx context.Context, p *program, l *logFolder, o invoiceOption
 	return nil
 }
 
-// recordMoney records a payment, a prepayment or a claim, once.
-func (e *engine) recordMoney(ctx context.Context, p *program, o invoiceOptions, args []string) error {
+// moneyEvent makes the event of a payment, of its reversal, of a prepayment or of
+// a claim, and says what it is.
+func (e *engine) moneyEvent(o invoiceOptions, args []string) (event domain.Event, site domain.SiteID, say string, err error) {
 	at := e.now()
 	if o.at != "" {
-		var err error
 		if at, err = localTime(o.at, time.UTC); err != nil {
-			return usagef("--at: %v", err)
+			return nil, "", "", usagef("--at: %v", err)
 		}
 	}
-	var event domain.Event
-	var say string
 	contract := domain.ContractID(args[1])
 	if args[0] == "pay" {
 		inv, err := invoiceNumbered(e.facts, args[1])
 		if err != nil {
-			return err
+			return nil, "", "", err
 		}
 		if e.facts.Voided(args[1]) {
-			return fmt.Errorf("invoice %s is voided: nothing is due for it", args[1])
+			return nil, "", "", fmt.Errorf("invoice %s is voided: nothing is due for it", args[1])
 		}
 		contract = inv.Invoice.Contract
 	}
 	versions := e.facts.ContractVersions(contract)
 	if len(versions) == 0 {
-		return fmt.Errorf("contract %s is not on record", contract)
+		return nil, "", "", fmt.Errorf("contract %s is not on record", contract)
 	}
 	last := versions[len(versions)-1]
 	switch args[0] {
 	case "claim":
 		period, err := domain.ParsePeriod(o.period)
 		if err != nil {
-			return usagef("--period: %v", err)
+			return nil, "", "", usagef("--period: %v", err)
 		}
 		if !slices.ContainsFunc(last.Charges, func(c domain.Charge) bool { return c.ID == args[2] && c.Kind == domain.ChargeSLACredit }) {
-			return fmt.Errorf("contract %s has no credit %q", contract, args[2])
+			return nil, "", "", fmt.Errorf("contract %s has no credit %q", contract, args[2])
 		}
 		if o.at == "" {
 			at = 0 // the same claim again is the same
@@ -167,17 +165,26 @@ func (e *engine) recordMoney(ctx context.Context, p *program, o invoiceOptions, 
 		event = domain.ServiceCreditClaimed{Contract: contract, Charge: args[2], Period: period, At: at}
 		say = fmt.Sprintf("credit %s of contract %s for %s", args[2], contract, period)
 	default:
+		if args[0] == "pay" && o.reverse != "" {
+			if event, say, err = e.reversal(o, contract, args[1], at); err != nil {
+				return nil, "", "", err
+			}
+			break
+		}
 		var amount domain.Money
 		if err := amount.UnmarshalText([]byte(o.amount + " " + string(last.Currency))); err != nil {
-			return usagef("--amount: %v", err)
+			return nil, "", "", usagef("--amount: %v", err)
 		}
 		if o.reference == "" {
-			return usagef("--reference is missing: a payment is told by it from another")
+			return nil, "", "", usagef("--reference is missing: a payment is told by it from another")
 		}
 		if o.at == "" {
 			at = at.Floor(domain.Day)
 		}
 		if args[0] == "pay" {
+			if err := e.payable(o, args[1], amount); err != nil {
+				return nil, "", "", err
+			}
 			event = domain.PaymentReceived{Contract: contract, Invoice: args[1], Amount: amount, At: at, Reference: o.reference}
 			say = fmt.Sprintf("%s for invoice %s", amount, args[1])
 		} else {
@@ -185,14 +192,23 @@ func (e *engine) recordMoney(ctx context.Context, p *program, o invoiceOptions, 
 			say = fmt.Sprintf("%s on contract %s", amount, contract)
 		}
 	}
-	got, err := e.recordFact(ctx, last.Site, ingest.Delivery{Source: "receipts", Observed: e.now(), Facts: []domain.Event{event}})
+	return event, last.Site, say, nil
+}
+
+// recordMoney records a payment, its reversal, a prepayment or a claim, once.
+func (e *engine) recordMoney(ctx context.Context, p *program, o invoiceOptions, args []string) error {
+	event, site, say, err := e.moneyEvent(o, args)
+	if err != nil {
+		return err
+	}
+	got, err := e.recordFact(ctx, site, ingest.Delivery{Source: "receipts", Observed: e.now(), Facts: []domain.Event{event}})
 	if err != nil {
 		return err
 	}
 	what := "recorded"
 	switch {
 	case got.Conflicts > 0 || got.Rejected > 0:
-		return fmt.Errorf("%s: it is on record with another amount or date, which stands", say)
+		return fmt.Errorf("%s: it is on record with another amount, date or reason, which stands", say)
 	case got.Facts == 0:
 		what = "was recorded before"
 	}
@@ -208,6 +224,39 @@ func (e *engine) recordMoney(ctx context.Context, p *program, o invoiceOptions, 
 		printStanding(p, receivables.Of(e.facts, inv.Invoice), e.facts)
 	}
 	return nil
+}
+
+// payable reports why an amount is not to be paid for an invoice: it is more
+// than is open. A payment that is on record is not asked.
+func (e *engine) payable(o invoiceOptions, number string, amount domain.Money) error {
+	inv, err := invoiceNumbered(e.facts, number)
+	if err != nil {
+		return err
+	}
+	_, known := e.facts.Payment(number, o.reference)
+	if s := receivables.Of(e.facts, inv.Invoice); !known && !o.overpay && amount.Minor > max(s.Open.Minor, 0) {
+		return fmt.Errorf("%s for invoice %s is more than the %s that is open; pay that, or say --overpay to record it all: the rest is then to the buyer's credit", amount, number, s.Open)
+	}
+	return nil
+}
+
+// reversal returns the event that takes a payment back.
+func (e *engine) reversal(o invoiceOptions, contract domain.ContractID, number string, at domain.Instant) (domain.Event, string, error) {
+	paid, ok := e.facts.Payment(number, o.reverse)
+	switch {
+	case !ok:
+		return nil, "", fmt.Errorf("no payment %s of invoice %s is on record", o.reverse, number)
+	case e.facts.Reversed(contract, o.reverse):
+		return nil, "", fmt.Errorf("payment %s of invoice %s was taken back before", o.reverse, number)
+	case o.why == "":
+		return nil, "", usagef("--reason is missing: say why payment %s was taken back", o.reverse)
+	case o.amount != "" || o.reference != "":
+		return nil, "", usagef("--reverse takes a payment back whole; leave --amount and --reference out")
+	case o.at == "":
+		at = at.Floor(domain.Day)
+	}
+	return domain.PaymentReversed{Contract: contract, Invoice: number, Payment: o.reverse, Amount: paid.Amount, At: at, Reason: o.why},
+		fmt.Sprintf("payment %s of %s for invoice %s is reversed", o.reverse, paid.Amount, number), nil
 }
 
 // recordFact records what somebody states, and returns what became of it.
@@ -226,6 +275,7 @@ func invoiceVoid(ctx context.Context, p *program, b *book, number, why string) e
 		return usagef("--reason is missing")
 	}
 	s := &settlement.Settler{Log: b.log, Facts: b.facts, Now: b.now}
+	before := b.facts.Voided(number)
 	v, err := s.Void(ctx, number, why)
 	if err != nil {
 		return err
@@ -235,6 +285,10 @@ func invoiceVoid(ctx context.Context, p *program, b *book, number, why string) e
 	}
 	if p.common.json {
 		return p.printJSON(v)
+	}
+	if before {
+		_, err = fmt.Fprintf(p.stdout, "invoice %s of contract %s for %s was voided before, at %s: %s\n", number, v.Contract, v.Period, v.At, v.Reason)
+		return err
 	}
 	_, err = fmt.Fprintf(p.stdout, "invoice %s of contract %s for %s is voided: %s\nissue it anew with: wattbook invoice run --period %s\n", number, v.Contract, v.Period, v.Reason, v.Period)
 	return err
@@ -259,6 +313,12 @@ func invoiceList(p *program, b *book, site string) error {
 	}
 	all := receivables.All(b.facts, reg.Site)
 	if p.common.json {
+		type paper struct {
+			Number string          `json:"number"`
+			Kind   domain.NoteKind `json:"kind"`
+			Total  domain.Money    `json:"total"`
+			Issued domain.Instant  `json:"issued"`
+		}
 		type row struct {
 			Number   string            `json:"number"`
 			Contract domain.ContractID `json:"contract"`
@@ -271,11 +331,16 @@ func invoiceList(p *program, b *book, site string) error {
 			State    receivables.State `json:"state"`
 			Due      domain.Instant    `json:"due"`
 			Overdue  bool              `json:"overdue"`
+			Papers   []paper           `json:"note_documents,omitempty"`
 		}
 		rows := []row{}
 		for _, s := range all {
 			i := s.Invoice
-			rows = append(rows, row{i.Number, i.Contract, i.Buyer.Name, i.Period, i.Total, s.Notes, s.Paid, s.Open, s.State, i.Due, s.Overdue(b.now())})
+			rows = append(rows, row{i.Number, i.Contract, i.Buyer.Name, i.Period, i.Total, s.Notes, s.Paid, s.Open, s.State, i.Due, s.Overdue(b.now()), nil})
+			for _, n := range b.facts.Notes(i.Number) {
+				last := &rows[len(rows)-1]
+				last.Papers = append(last.Papers, paper{n.Note.Number, n.Note.Kind, n.Note.Total, n.Note.Issued})
+			}
 		}
 		return p.printJSON(rows)
 	}
@@ -289,6 +354,10 @@ func invoiceList(p *program, b *book, site string) error {
 			state += ", overdue since " + i.Due.Time().Format(time.DateOnly)
 		}
 		fmt.Fprintf(p.stdout, "%-16s %-8s %-28s %16s %14s %16s %16s  %s\n", i.Number, i.Period, i.Buyer.Name, group(i.Total.String()), group(s.Notes.Amount()), group(s.Paid.Amount()), group(s.Open.Amount()), state)
+		for _, n := range b.facts.Notes(i.Number) {
+			what := string(n.Note.Kind) + " note of " + n.Note.Issued.Time().Format(time.DateOnly)
+			fmt.Fprintf(p.stdout, "  %-14s %-8s %-28s %16s\n", n.Note.Number, n.Note.Period, what, group(n.Note.Total.String()))
+		}
 	}
 	return nil
 }

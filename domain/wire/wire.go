@@ -52,6 +52,7 @@ const (
 	ServiceCreditClaimed  = "service-credit.claimed/1"
 	UtilityBilled         = "utility-bill.received/1"
 	CoinSold              = "coin.sold/1"
+	PaymentReversed       = "payment.reversed/1"
 )
 
 // ErrUnknownType means that the log holds an event of a form that this build
@@ -122,6 +123,8 @@ func Encode(e domain.Event) (name string, payload []byte, err error) {
 		name = UtilityBilled
 	case domain.CoinSold:
 		name = CoinSold
+	case domain.PaymentReversed:
+		name = PaymentReversed
 	default:
 		return "", nil, fmt.Errorf("encode %T: %w", e, ErrUnknownType)
 	}
@@ -194,6 +197,8 @@ func Decode(name string, payload []byte) (domain.Event, error) {
 		return decodeJSON[domain.UtilityBilled](name, payload)
 	case CoinSold:
 		return decodeJSON[domain.CoinSold](name, payload)
+	case PaymentReversed:
+		return decodeJSON[domain.PaymentReversed](name, payload)
 	}
 	return nil, fmt.Errorf("decode %s: %w", name, ErrUnknownType)
 }

@@ -13,6 +13,7 @@ type billing struct {
 	notes       []domain.NoteIssued // in the order of the log, like all here
 	voids       []domain.InvoiceVoided
 	payments    []domain.PaymentReceived
+	reversals   []domain.PaymentReversed
 	prepayments []domain.PrepaymentReceived
 	claims      []domain.ServiceCreditClaimed
 	bills       []domain.UtilityBilled
@@ -125,6 +126,12 @@ func (f *Facts) bill(rec domain.Recorded) {
 			return
 		}
 		b.payments = append(b.payments, e)
+	case domain.PaymentReversed:
+		if f.Reversed(e.Contract, e.Payment) {
+			f.contradict("", rec, e.Origin, fmt.Sprintf("payment %s of contract %s is reversed", e.Payment, e.Contract))
+			return
+		}
+		b.reversals = append(b.reversals, e)
 	case domain.PrepaymentReceived:
 		if i := slices.IndexFunc(b.prepayments, func(p domain.PrepaymentReceived) bool {
 			return p.Contract == e.Contract && p.Reference == e.Reference
@@ -160,9 +167,27 @@ func (f *Facts) Notes(number string) []domain.NoteIssued {
 	return slices.DeleteFunc(slices.Clone(f.billing.notes), func(n domain.NoteIssued) bool { return number != "" && n.Note.Corrects != number })
 }
 
-// Payments returns what arrived for an invoice; for all, if number is empty.
+// Payments returns what arrived for an invoice and was not taken back; for all,
+// if number is empty.
 func (f *Facts) Payments(number string) []domain.PaymentReceived {
-	return slices.DeleteFunc(slices.Clone(f.billing.payments), func(p domain.PaymentReceived) bool { return number != "" && p.Invoice != number })
+	return slices.DeleteFunc(slices.Clone(f.billing.payments), func(p domain.PaymentReceived) bool {
+		return number != "" && p.Invoice != number || f.Reversed(p.Contract, p.Reference)
+	})
+}
+
+// Payment returns what arrived for an invoice under a reference, taken back or
+// not.
+func (f *Facts) Payment(number, reference string) (domain.PaymentReceived, bool) {
+	i := slices.IndexFunc(f.billing.payments, func(p domain.PaymentReceived) bool { return p.Invoice == number && p.Reference == reference })
+	if i < 0 {
+		return domain.PaymentReceived{}, false
+	}
+	return f.billing.payments[i], true
+}
+
+// Reversed reports whether a payment of a contract was taken back.
+func (f *Facts) Reversed(id domain.ContractID, reference string) bool {
+	return slices.ContainsFunc(f.billing.reversals, func(r domain.PaymentReversed) bool { return r.Contract == id && r.Payment == reference })
 }
 
 // Prepayments returns the prepayments on a contract; on all, if id is empty.

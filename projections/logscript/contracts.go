@@ -156,8 +156,17 @@ func (p *Player) playPrepay(w *words) error {
 
 func (p *Player) playPay(w *words) error {
 	r := reader{p: p}
-	e := domain.PaymentReceived{Contract: domain.ContractID(w.plain[1]), Invoice: w.plain[2], At: r.instant(w.plain[4]), Reference: fmt.Sprintf("tx%d", p.played)}
+	e := domain.PaymentReceived{Contract: domain.ContractID(w.plain[1]), Invoice: w.plain[2], At: r.instant(w.plain[4]), Reference: w.key("ref", fmt.Sprintf("tx%d", p.played))}
 	r.keep(e.Amount.UnmarshalText([]byte(w.plain[3] + " " + w.key("currency", "USD"))))
+	return errors.Join(r.err, p.append("facts-script", e))
+}
+
+// playBounce plays that a payment was taken back: "bounce aurora
+// CB-2026-000001 tx7 500 2026-11-25".
+func (p *Player) playBounce(w *words) error {
+	r := reader{p: p}
+	e := domain.PaymentReversed{Contract: domain.ContractID(w.plain[1]), Invoice: w.plain[2], Payment: w.plain[3], At: r.instant(w.plain[5]), Reason: "returned"}
+	r.keep(e.Amount.UnmarshalText([]byte(w.plain[4] + " " + w.key("currency", "USD"))))
 	return errors.Join(r.err, p.append("facts-script", e))
 }
 

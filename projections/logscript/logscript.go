@@ -34,6 +34,7 @@
 //	charge used usage gpu-hours model=graduated tiers=100:2.5+5,:2
 //	prepay aurora 1000 2026-09-30             money for use to come
 //	pay aurora CB-2026-000001 500 2026-11-20  money for an invoice
+//	bounce aurora CB-2026-000001 tx7 500 2026-11-25    a payment that was taken back
 //	claim aurora sla 2026-10                  a credit that is given on claim
 //	bill 2026-10@America/Chicago 244000.10    the utility's, for the site
 //	start job-1 aurora 4 17:00                GPUs of a customer
@@ -219,7 +220,7 @@ func verbs() map[string]verb {
 		"price": {5, (*Player).playPrice}, "bitcoin": {5, (*Player).playPrice},
 		"difficulty": {4, (*Player).playDifficulty}, "fees": {4, (*Player).playFees},
 		"contract": {2, (*Player).playContract}, "charge": {4, (*Player).playCharge},
-		"prepay": {4, (*Player).playPrepay}, "pay": {5, (*Player).playPay}, "claim": {4, (*Player).playClaim}, "bill": {3, (*Player).playBill},
+		"prepay": {4, (*Player).playPrepay}, "pay": {5, (*Player).playPay}, "bounce": {6, (*Player).playBounce}, "claim": {4, (*Player).playClaim}, "bill": {3, (*Player).playBill},
 		"start": {5, (*Player).playStart}, "end": {3, (*Player).playEnd},
 		"statement": {3, (*Player).playStatement}, "payout": {4, (*Player).playPayout},
 		"paid": {5, (*Player).playPaid}, "reversed": {4, (*Player).playReversed},

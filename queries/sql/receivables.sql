@@ -12,6 +12,7 @@ SELECT
   due_day,
   open_amount,
   currency,
+  day AS looked_at, -- day on which it is looked at
   overdue AS days_overdue,
   CASE WHEN overdue = 0 THEN 'not due' WHEN overdue <= 30 THEN '1-30 days' WHEN overdue <= 60 THEN '31-60 days'
     WHEN overdue <= 90 THEN '61-90 days' ELSE 'over 90 days' END AS bucket

@@ -93,7 +93,7 @@ INSERT INTO receivables_ageing
 WITH noted AS (
   SELECT corrects AS number, sum(total) AS amount FROM credit_notes GROUP BY 1
 ), arrived AS (
-  SELECT number, sum(amount) AS amount FROM payments WHERE kind = 'payment' GROUP BY 1
+  SELECT number, sum(amount) AS amount FROM payments WHERE kind IN ('payment', 'reversal') GROUP BY 1
 ), owed AS (
   SELECT i.*, CAST(COALESCE(n.amount, 0) AS DECIMAL(22,3)) AS notes, CAST(COALESCE(p.amount, 0) AS DECIMAL(22,3)) AS paid, v.number IS NOT NULL AS voided,
     CAST(CASE WHEN voided THEN -paid ELSE i.total + notes - paid END AS DECIMAL(22,3)) AS open_amount

@@ -149,6 +149,9 @@ func (h *history) row(rec domain.Recorded) error {
 	case domain.PaymentReceived:
 		return h.tables.add("payments", p, "payment", string(e.Contract), e.Invoice, string(e.Amount.Currency), e.Amount.Decimal(), e.At, dayOf(e.At),
 			text(e.Reference), text(e.Origin.Source), at, digest(e.Origin.Evidence))
+	case domain.PaymentReversed:
+		return h.tables.add("payments", p, "reversal", string(e.Contract), e.Invoice, string(e.Amount.Currency), e.Amount.Neg().Decimal(), e.At, dayOf(e.At),
+			text(e.Payment), text(e.Origin.Source), at, digest(e.Origin.Evidence))
 	case domain.PrepaymentReceived:
 		return h.tables.add("payments", p, "prepayment", string(e.Contract), nil, string(e.Amount.Currency), e.Amount.Decimal(), e.At, dayOf(e.At),
 			text(e.Reference), text(e.Origin.Source), at, digest(e.Origin.Evidence))

@@ -624,17 +624,18 @@ CREATE TABLE credit_note_lines (
   amount DECIMAL(22,3) NOT NULL -- rounded once
 );
 
--- Money that arrived: for invoices, and for use to come.
+-- Money that arrived: for invoices, and for use to come; and payments that were
+-- taken back.
 CREATE TABLE payments (
   position BIGINT NOT NULL, -- of the event
-  kind VARCHAR NOT NULL, -- payment or prepayment
+  kind VARCHAR NOT NULL, -- payment, prepayment or reversal (of a payment)
   contract VARCHAR NOT NULL, -- the contract
   number VARCHAR, -- of the invoice; NULL for a prepayment
   currency VARCHAR NOT NULL, -- of the amount
-  amount DECIMAL(22,3) NOT NULL, -- what arrived
+  amount DECIMAL(22,3) NOT NULL, -- what arrived; negative: what was taken back
   value_utc TIMESTAMP NOT NULL, -- value date
   value_day DATE NOT NULL, -- the same as a UTC day
-  reference VARCHAR, -- of the bank
+  reference VARCHAR, -- of the bank; of a reversal, that of the payment
   source VARCHAR, -- what brought it
   recorded_utc TIMESTAMP NOT NULL, -- when the log recorded it
   evidence VARCHAR -- SHA-256 digest of the file that it was read from

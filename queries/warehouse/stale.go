@@ -50,7 +50,7 @@ func (s *stale) learn(e domain.Event) {
 	case domain.DeviceReplaced, domain.ObservationRejected, domain.FactConflicted, domain.AllocationDecided,
 		domain.PoolStatementReceived, domain.PayoutReceived, domain.PayoutReversed, domain.PoolPayoutStated, domain.DifferenceMarked, domain.PayoutReconciled,
 		domain.PeriodClosed, domain.InvoiceIssued, domain.InvoiceVoided, domain.NoteIssued,
-		domain.PaymentReceived, domain.PrepaymentReceived, domain.ServiceCreditClaimed, domain.UtilityBilled, domain.CoinSold:
+		domain.PaymentReceived, domain.PrepaymentReceived, domain.ServiceCreditClaimed, domain.UtilityBilled, domain.CoinSold, domain.PaymentReversed:
 		// Nothing is concluded from them for an interval: their days, months and
 		// invoices are drawn at every publication.
 	default:

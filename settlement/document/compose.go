@@ -125,6 +125,9 @@ func (c *composer) parties() {
 	if c.corrects != "" {
 		all = append(all, fact{"Corrects", "invoice " + c.corrects, body})
 	}
+	if c.corrects != "" && credits(c.inv) {
+		all = slices.DeleteFunc(all, func(f fact) bool { return f.label == "Due" })
+	}
 	var facts []strip
 	for _, f := range all {
 		facts = append(facts, beside(
@@ -134,6 +137,9 @@ func (c *composer) parties() {
 	c.add(beside(buyer, facts)...)
 	c.gap(20 * pt)
 }
+
+// credits reports whether a note is one that nothing is to be paid for.
+func credits(note domain.Invoice) bool { return note.Layout >= 3 && note.Total.Minor <= 0 }
 
 // party sets a name in the given style with what belongs to it.
 func (c *composer) party(p domain.Party, name style) []strip {

@@ -31,7 +31,8 @@ import (
 //	   average, reconciles the annex with the lines, says how to check the
 //	   invoice by a proof, and where to pay to
 //	2  says in the annex how much of the energy is estimated
-const Layout = 2
+//	3  a credit note has no due date: nothing is to be paid for it
+const Layout = 3
 
 // Proof is what lets a reader check an invoice against the log that it was
 // drawn from. What is empty is left out of the document; the invoice's own

@@ -89,3 +89,38 @@ func TestNotesNameTheInvoiceAndTheCauses(t *testing.T) {
 		}
 	}
 }
+
+// TestACreditNoteHasNoDueDate holds what layout 3 leaves out of a note that
+// nothing is to be paid for, and keeps on one of an older layout.
+func TestACreditNoteHasNoDueDate(t *testing.T) {
+	for _, c := range []struct {
+		layout int64
+		kind   domain.NoteKind
+		due    bool
+	}{{2, domain.CreditNote, true}, {document.Layout, domain.CreditNote, false}, {document.Layout, domain.DebitNote, true}} {
+		n := creditNote()
+		n.Layout, n.Kind = c.layout, c.kind
+		if c.kind == domain.DebitNote {
+			n.Lines = n.Lines[2:]
+			n.Invoice = total(n.Invoice)
+		}
+		pdf, err := document.NotePDF(n, proof)
+		if err != nil {
+			t.Fatal(err)
+		}
+		xml, err := document.NoteUBL(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		prose := readPDF(t, pdf).prose()
+		if got := strings.Contains(prose, "Due "); got != c.due {
+			t.Errorf("%+v: the PDF has a due date: %t\n%s", c, got, prose)
+		}
+		if got := strings.Contains(string(xml), "DueDate"); got != c.due {
+			t.Errorf("%+v: the e-invoice has a due date: %t\n%s", c, got, xml)
+		}
+		if broken := document.CheckUBL(xml); len(broken) > 0 {
+			t.Errorf("%+v: %v", c, broken)
+		}
+	}
+}

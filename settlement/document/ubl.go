@@ -231,7 +231,7 @@ func (d *ublDocument) payment() {
 			code = "30" // credit transfer
 		}
 		d.leaf("cbc:PaymentMeansCode", code)
-		if d.kind.root == "CreditNote" {
+		if d.kind.root == "CreditNote" && !credits(inv) {
 			d.leaf("cbc:PaymentDueDate", d.calendar.local(inv.Due).Format(time.DateOnly))
 		}
 		d.leaf("cbc:PaymentID", inv.Number)
@@ -245,7 +245,9 @@ func (d *ublDocument) payment() {
 			})
 		}
 	})
-	if days := inv.Due.Sub(inv.Issued); days > 0 && days%domain.Day == 0 {
+	if d.kind.root == "CreditNote" && credits(inv) { // terms, or a date: BR-CO-25
+		d.node("cac:PaymentTerms", func() { d.leaf("cbc:Note", "Credited against invoice "+d.kind.corrects+"; no payment is due") })
+	} else if days := inv.Due.Sub(inv.Issued); days > 0 && days%domain.Day == 0 {
 		d.node("cac:PaymentTerms", func() { d.leaf("cbc:Note", fmt.Sprintf("Net %d days", days/domain.Day)) })
 	}
 }

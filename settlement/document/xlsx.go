@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"wattbook/domain"
@@ -52,6 +53,9 @@ func workbook(inv domain.Invoice, what string, causes []string) ([]byte, error) 
 		words(what, inv.Number), words("Seller", inv.Seller.Name), words("Buyer", inv.Buyer.Name), words("Contract", string(inv.Contract)),
 		words("Period", inv.Period.String()), words("Time zone", inv.Zone), words("Issued", c.date(inv.Issued)), words("Due", c.date(inv.Due)),
 		{{text: "Log position"}, {fmt.Sprint(uint64(inv.AsOf)), true}},
+	}
+	if len(causes) > 0 && credits(inv) {
+		lines = slices.DeleteFunc(lines, func(l []cell) bool { return l[0].text == "Due" })
 	}
 	for _, cause := range causes {
 		lines = append(lines, words("Since", cause))

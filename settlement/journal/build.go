@@ -208,6 +208,8 @@ func (b *builder) apply(rec domain.Recorded) error {
 		}
 	case domain.PaymentReceived:
 		b.payment(rec, e, before)
+	case domain.PaymentReversed:
+		b.bounce(rec, e, before)
 	case domain.PrepaymentReceived:
 		b.prepayment(rec, e)
 	case domain.UtilityBilled:
@@ -276,6 +278,8 @@ func concerns(e domain.Event) string {
 	case domain.NoteIssued:
 		return e.Note.Corrects
 	case domain.PaymentReceived:
+		return e.Invoice
+	case domain.PaymentReversed:
 		return e.Invoice
 	}
 	return ""
@@ -407,6 +411,21 @@ func (b *builder) payment(rec domain.Recorded, e domain.PaymentReceived, before 
 	}
 	b.book(rec, e.At, fmt.Sprintf("Payment %s for invoice %s", e.Reference, e.Invoice),
 		money(bank(c), e.Amount), minor(receivable(buyer), -due, c), minor(credits(buyer), due-e.Amount.Minor, c))
+}
+
+// bounce books that a payment was taken back: out of what the buyer has paid
+// too much, and beyond that what it paid is owed again.
+func (b *builder) bounce(rec domain.Recorded, e domain.PaymentReversed, before receivables.Standing) {
+	paid, ok := b.facts.Payment(e.Invoice, e.Payment)
+	if !ok || !b.ours(e.Contract) || !b.counted(e.Contract, e.Payment, rec) {
+		return
+	}
+	c, over := paid.Amount.Currency, int64(0)
+	if before.Open.Currency == c {
+		over = min(paid.Amount.Minor, max(-before.Open.Minor, 0))
+	}
+	b.book(rec, e.At, fmt.Sprintf("Payment %s for invoice %s is reversed: %s", e.Payment, e.Invoice, e.Reason),
+		money(bank(c), paid.Amount.Neg()), minor(receivable(before.Invoice.Buyer), paid.Amount.Minor-over, c), minor(credits(before.Invoice.Buyer), over, c))
 }
 
 // counted reports whether money is booked by this event, and not by an earlier

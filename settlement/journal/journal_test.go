@@ -152,7 +152,7 @@ func history(t *rapid.T) *logscript.Player {
 	for range rapid.IntRange(0, 12).Draw(t, "events") {
 		day := rapid.IntRange(1, 30).Draw(t, "day")
 		span := fmt.Sprintf("2026-10-%02d..2026-10-%02d", day, day+1)
-		switch rapid.IntRange(0, 14).Draw(t, "what") {
+		switch rapid.IntRange(0, 15).Draw(t, "what") {
 		case 0, 1:
 			if err := run(t.Context(), p, "2026-10"); err != nil {
 				t.Fatal(err)
@@ -175,6 +175,10 @@ func history(t *rapid.T) *logscript.Player {
 			_ = err // paid, corrected, or not there: it stands
 		case 8:
 			play(fmt.Sprintf("bill 2026-10@UTC %d.55", rapid.IntRange(1, 2000).Draw(t, "bill")))
+		case 9:
+			if all := known(t, p).Payments(""); len(all) > 0 {
+				play(fmt.Sprintf("bounce aurora %s %s %s 2026-11-%02d", all[0].Invoice, all[0].Reference, all[0].Amount.Amount(), day))
+			}
 		default:
 			coinEvent(t, p, day, play)
 		}
