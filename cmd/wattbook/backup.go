@@ -35,7 +35,8 @@ func restoreVerb() verb {
 		summary: "make a data folder of a backup",
 		help: `
 Copies a backup into a new data folder and verifies it against every checkpoint
-in it. The finance warehouse is published again when the site is served.
+in it. The finance warehouse is not in a backup: it is published again when the
+site is served, or by wattbook warehouse rebuild.
 
 Example: wattbook restore --from /backup/cedar-bend-2026-10-31 --data /var/lib/wattbook`,
 		run: restore,
@@ -123,7 +124,7 @@ func restore(ctx context.Context, p *program, args []string) error {
 	if err := backup.holdsBook(); err != nil {
 		return err
 	}
-	return inNewFolder(s.Data, func(made folder) error {
+	err = inNewFolder(s.Data, func(made folder) error {
 		for _, part := range append(backup.kept(), backup.log(), backup.evidence()) {
 			if err := copyTree(filepath.Join(string(made), filepath.Base(part)), part); err != nil {
 				return err
@@ -131,6 +132,10 @@ func restore(ctx context.Context, p *program, args []string) error {
 		}
 		return p.verifyFolder(ctx, made, "restored into "+s.Data)
 	})
+	if err == nil && !p.common.json {
+		_, err = fmt.Fprintf(p.stdout, "the finance warehouse is made by wattbook serve, or now by: wattbook warehouse rebuild --data %s\n", s.Data)
+	}
+	return err
 }
 
 // inNewFolder makes a folder whole or not at all. One that is there already is

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -42,6 +43,7 @@ type sqlRequest struct {
 	file       string // that the answer is written to; empty: standard output
 	limits     warehouse.Limits
 	parameters map[string]string
+	month      string // that a question is about if no parameter says so; empty: what it says itself
 }
 
 func sqlAsk(ctx context.Context, p *program, args []string) error {
@@ -77,7 +79,7 @@ func sqlAsk(ctx context.Context, p *program, args []string) error {
 	if err != nil {
 		return err
 	}
-	r.dir, r.limits.Logger = folder(s.Data).warehouse(), p.logger(s)
+	r.dir = folder(s.Data).warehouse()
 	if r.file != "" {
 		r.file = p.path(r.file)
 	}
@@ -108,9 +110,33 @@ func (p *program) sqlAt(ctx context.Context, r *sqlRequest, at string) error {
 		return err
 	}
 	return p.withLog(ctx, func(l *logFolder) (err error) {
-		r.limits.Database, err = warehouse.AsOf(ctx, l.log, position, warehouseConfig(r.dir, p.now, r.limits.Logger))
-		return err
+		r.limits.Database, err = warehouse.AsOf(ctx, l.log, position, warehouseConfig(r.dir, p.now, slog.New(slog.DiscardHandler)))
+		if err != nil {
+			return err
+		}
+		return p.sqlMonth(ctx, r, at, position)
 	})
+}
+
+// sqlMonth settles which month questions are about with what was known at a
+// moment: the month that the moment names, or the last one that was closed
+// then, or the one that was going on. Of what a month was invoiced on its
+// invoices are no part, which people do not expect.
+func (p *program) sqlMonth(ctx context.Context, r *sqlRequest, at string, position domain.Position) error {
+	if _, err := domain.ParsePeriod(at); err == nil {
+		r.month = at
+		fmt.Fprintf(p.stderr, "wattbook sql: position %s, which %s was invoiced on: its invoices were issued after that, and are not in it; leave out --at, or name a later moment, to see them\n", thousands(int64(position)), at)
+		return nil
+	}
+	c, err := warehouse.OpenClient(ctx, r.dir, r.limits)
+	if err != nil {
+		return err
+	}
+	err = c.Query(ctx, "SELECT strftime(max(local_day), '%Y-%m') FROM local_days WHERE NOT EXISTS (FROM closed_periods)", func([]warehouse.Column) error { return nil }, func(row []any) error {
+		r.month, _ = row[0].(string)
+		return nil
+	})
+	return errors.Join(err, c.Close())
 }
 
 // sqlPosition returns the position that a moment stands for.
@@ -194,6 +220,9 @@ func (p *program) sqlStatement(r *sqlRequest, arg string) (string, error) {
 	var names []string
 	for _, q := range sql.Questions() {
 		if q.Name == arg {
+			if r.month != "" && r.parameters["month"] == "" && slices.ContainsFunc(q.Parameters, func(v sql.Parameter) bool { return v.Name == "month" }) {
+				r.parameters["month"] = r.month
+			}
 			var err error
 			if r.limits.Variables, err = q.Bind(r.parameters); err != nil {
 				return "", usagef("%v", err)
@@ -232,7 +261,8 @@ func (p *program) sqlRun(ctx context.Context, r sqlRequest, statement string) (e
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
 	if r.file == "" {
-		return p.sqlWrite(ctx, c, r, p.stdout, statement)
+		_, err := p.sqlWrite(ctx, c, r, p.stdout, statement)
+		return err
 	}
 	// A file is there whole, or not at all.
 	tmp := r.file + ".tmp"
@@ -240,17 +270,27 @@ func (p *program) sqlRun(ctx context.Context, r sqlRequest, statement string) (e
 	if err != nil {
 		return fmt.Errorf("write the answer: %w", err)
 	}
-	err = p.sqlWrite(ctx, c, r, f, statement)
+	rows, err := p.sqlWrite(ctx, c, r, f, statement)
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(tmp, r.file)
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(tmp))
 	}
-	return nil
+	if p.common.json {
+		return p.printJSON(map[string]any{"file": r.file, "rows": rows})
+	}
+	noun := "rows"
+	if rows == 1 {
+		noun = "row"
+	}
+	_, err = fmt.Fprintf(p.stdout, "%s %s in %s\n", thousands(rows), noun, r.file)
+	return err
 }
 
-func (p *program) sqlWrite(ctx context.Context, c *warehouse.Client, r sqlRequest, out io.Writer, statement string) error {
+// sqlWrite writes the answer in the form that is asked for, and returns how
+// many rows it has.
+func (p *program) sqlWrite(ctx context.Context, c *warehouse.Client, r sqlRequest, out io.Writer, statement string) (rows int64, err error) {
 	var a answer
 	switch r.format {
 	case "record":
@@ -266,10 +306,14 @@ func (p *program) sqlWrite(ctx context.Context, c *warehouse.Client, r sqlReques
 	default:
 		a = &tableAnswer{out: out, width: p.terminalWidth(out)}
 	}
-	if err := c.Query(ctx, statement, a.columns, a.row); err != nil {
-		return err
+	err = c.Query(ctx, statement, a.columns, func(row []any) error {
+		rows++
+		return a.row(row)
+	})
+	if err != nil {
+		return rows, err
 	}
-	return a.end()
+	return rows, a.end()
 }
 
 // relocate lets a warehouse that was moved look for its parts where it is now,

@@ -130,6 +130,11 @@ func (c *Client) Query(ctx context.Context, statement string, columns func([]Col
 		return fmt.Errorf("the query ran for %s, which is its %w: ask for fewer days or devices", c.limits.Time, ErrLimit)
 	case errors.Is(err, ErrRefused):
 		c.limits.Logger.Warn("a statement was refused", "statement", fmt.Sprintf("%.200q", statement), "why", err)
+	case err != nil && (strings.HasPrefix(err.Error(), "Catalog Error") || strings.HasPrefix(err.Error(), "Binder Error")):
+		// What is asked for may be there in another version.
+		if other := c.current(ctx); other != nil {
+			return fmt.Errorf("the warehouse is not of this program: %w (%s)", other, firstLine(err))
+		}
 	case err != nil && strings.Contains(err.Error(), "Out of Memory"):
 		return fmt.Errorf("the query needs more than %s of memory, which is its %w: ask for fewer days or devices", c.limits.Memory, ErrLimit)
 	}
@@ -194,11 +199,15 @@ func (c *Client) run(ctx context.Context, statement string, columns func([]Colum
 func refusal(err error) error {
 	for _, said := range []string{"Permission Error", "multiple statements", "missing context", "Expected a single SELECT", "configuration has been locked", "is disabled"} {
 		if strings.Contains(err.Error(), said) {
-			first, _, _ := strings.Cut(err.Error(), "\n")
-			return fmt.Errorf("%w: %s", ErrRefused, first)
+			return fmt.Errorf("%w: %s", ErrRefused, firstLine(err))
 		}
 	}
 	return err
+}
+
+func firstLine(err error) string {
+	first, _, _ := strings.Cut(err.Error(), "\n")
+	return first
 }
 
 // plain takes DuckDB's error without the driver's words around it.

@@ -84,7 +84,6 @@ func conclude(t *tables, f *facts.Facts, site domain.SiteRegistered, run domain.
 		return fmt.Errorf("site %s: %w", site.Site, err)
 	}
 	c := concluder{tables: t, facts: f, site: site, table: f.Table(site.Site), zone: &zone{location: location}}
-	c.begin()
 	if err := c.balance(run); err != nil {
 		return err
 	}
@@ -107,29 +106,11 @@ type concluder struct {
 	site   domain.SiteRegistered
 	table  *facts.Table
 	zone   *zone
-	begun  domain.Instant // when the first meter went into service
-}
-
-// begin finds when the first of the site's meters went into service: before,
-// it is not known what anything drew.
-func (c *concluder) begin() {
-	c.begun = 1<<63 - 1
-	if begins, ok := c.facts.Begins(c.site.Site); ok {
-		c.begun = begins
-	}
 }
 
 // terms returns the terms of the site that hold at an instant.
 func (c *concluder) terms(t domain.Instant) domain.SiteRegistered {
 	s, _ := c.facts.SiteAt(c.site.Site, t)
-	return s
-}
-
-// known returns how well a figure of an interval is known.
-func (c *concluder) known(s facts.State, iv domain.Interval) facts.State {
-	if iv.End <= c.begun {
-		return facts.Unknown
-	}
 	return s
 }
 
@@ -159,7 +140,6 @@ func (c *concluder) balance(run domain.Interval) error {
 			each = &v
 		}
 		for _, s := range c.shares(row) {
-			s.state = c.known(s.state, row.Interval)
 			var cost any
 			if each != nil && s.state != facts.Unknown {
 				cost = each.Mul(s.energy.MegawattHours()).Round(margin.Places)
@@ -217,9 +197,6 @@ func (c *concluder) margins(run domain.Interval) error {
 			rounded{terms.Dispatch.Adder},
 		}
 		for _, u := range []margin.Use{r.Mining, r.AI, r.Overhead} {
-			if u.State = c.known(u.State, r.Interval); u.State == facts.Unknown {
-				u.Cost, u.Margin = nil, nil
-			}
 			row = append(row, known(int64(u.Energy), u.State != facts.Unknown), u.State.String(), optional(u.Revenue), optional(u.Cost), optional(u.Margin))
 		}
 		row = append(row, known(int64(revenue), state != facts.Unknown), optional(r.Cost), optional(r.Margin),

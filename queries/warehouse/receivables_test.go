@@ -2,12 +2,16 @@ package warehouse_test
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"wattbook/domain"
 	"wattbook/domain/eventlog"
 	"wattbook/domain/wire"
+	"wattbook/queries/sql"
+	"wattbook/queries/warehouse"
 )
 
 // issue records an event beside the script.
@@ -66,5 +70,33 @@ func TestWhatIsOwedIsInvoicesAndNotesLessPayments(t *testing.T) {
 		if got := ask(t, s.dir, c.ask); len(got) == 0 || got[0] != c.want {
 			t.Errorf("%s\n got %q\nwant %q", c.ask, got, c.want)
 		}
+	}
+	for _, q := range sql.Questions() {
+		if q.Name != "late-data-effect" {
+			continue
+		}
+		got := ask(t, s.dir, fmt.Sprintf("SELECT number, issued, notes, effect = now - issued - notes FROM query(%s)", "'"+strings.ReplaceAll(strings.ReplaceAll(strings.TrimSuffix(q.Statement, ";\n"), "getvariable('month')", "'2026-10'"), "'", "''")+"'"))
+		if want := []string{"CB-2026-000001|1000.000|0.000|true", "CB-2026-000002|1000.000|-200.000|true", "CB-2026-000003|1000.000|0.000|true"}; !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, want %q: a voided invoice is left out, and a note counts", q.Name, got, want)
+		}
+	}
+}
+
+func TestAWarehouseOfAnotherVersionSaysWhatToDo(t *testing.T) {
+	s := newSite(t, nil)
+	s.publish()
+	if _, err := try(s.dir, "FROM nowhere"); err == nil || strings.Contains(err.Error(), "rebuild") {
+		t.Errorf("%v, want an error without advice: the warehouse is of this version", err)
+	}
+	if err := warehouse.Alter(t.Context(), s.dir, "UPDATE published SET schema_version = 'older'"); err != nil {
+		t.Fatal(err)
+	}
+	for _, statement := range []string{"FROM nowhere", "SELECT nothing FROM sites"} {
+		if _, err := try(s.dir, statement); err == nil || !strings.Contains(err.Error(), "its schema is version older") || !strings.Contains(err.Error(), "wattbook warehouse rebuild") {
+			t.Errorf("%s: %v, want what to do", statement, err)
+		}
+	}
+	if rows, err := try(s.dir, "SELECT schema_version FROM published"); err != nil || rows[0] != "older" {
+		t.Errorf("%q, %v; what is there is still to be read", rows, err)
 	}
 }
