@@ -25,14 +25,16 @@ import (
 func proveVerb() verb {
 	return verb{
 		name: "prove", args: "(--event ID | --invoice NUMBER) -o FILE | --check FILE --key KEY",
-		summary: "prove that an event, or all that an invoice follows from, is in the log",
+		summary: "prove that an event, or all that an invoice or a note follows from, is in the log",
 		help: `
 Writes a file that someone who has neither the log nor this machine can check:
 an event with its place in a checkpoint that the log signed (C2SP tlog-proof),
-or every event that an invoice follows from, its readings among them.
+or every event that an invoice follows from, its readings among them. NUMBER may
+be that of a credit or debit note: the file then holds what it came from, with
+the invoice that it corrects.
 
 --check verifies such a file, offline, with nothing but the log's public key;
-an invoice is also computed again from the events in the file, and must come out
+an invoice or a note is also computed again from the events in the file, and must come out
 to the cent. The exit code is 1 if it does not.
 
 Example: wattbook prove --invoice CB-2026-000003 -o invoice.proof`,
@@ -43,7 +45,7 @@ Example: wattbook prove --invoice CB-2026-000003 -o invoice.proof`,
 func prove(ctx context.Context, p *program, args []string) error {
 	var event, invoice, out, check, key string
 	p.flags.StringVar(&event, "event", "", "`id` of an event")
-	p.flags.StringVar(&invoice, "invoice", "", "`number` of an invoice")
+	p.flags.StringVar(&invoice, "invoice", "", "`number` of an invoice or a note")
 	p.flags.StringVar(&out, "o", "", "`file` to write")
 	p.flags.StringVar(&check, "check", "", "`file` to verify")
 	p.flags.StringVar(&key, "key", "", "public `key` of the log, or the file that it is in")
@@ -123,11 +125,7 @@ func (l *logFolder) proveInvoice(ctx context.Context, out io.Writer, n *notary, 
 	if _, err := projections.Fold(ctx, l.log, 0, projections.Head, f); err != nil {
 		return err
 	}
-	inv, err := invoiceNumbered(f, number)
-	if err != nil {
-		return err
-	}
-	e, err := audit.EvidenceOf(f, inv.Invoice)
+	e, about, err := evidenceNumbered(f, number)
 	if err != nil {
 		return err
 	}
@@ -135,8 +133,24 @@ func (l *logFolder) proveInvoice(ctx context.Context, out io.Writer, n *notary, 
 	if err != nil {
 		return err
 	}
-	about := fmt.Sprintf("invoice %s of %s for %s", number, inv.Invoice.Total, inv.Invoice.Buyer.Name)
 	return proof.WriteBundle(out, about, s, l.log, l.picked(ctx, e))
+}
+
+// evidenceNumbered returns what picks the events of an invoice or a note, and
+// what it is.
+func evidenceNumbered(f *facts.Facts, number string) (*audit.Evidence, string, error) {
+	for _, n := range f.Notes("") {
+		if n.Note.Number == number {
+			e, err := audit.EvidenceOfNote(f, n.Note)
+			return e, fmt.Sprintf("%s note %s of %s for %s", n.Note.Kind, number, n.Note.Total, n.Note.Buyer.Name), err
+		}
+	}
+	inv, err := invoiceNumbered(f, number)
+	if err != nil {
+		return nil, "", err
+	}
+	e, err := audit.EvidenceOf(f, inv.Invoice)
+	return e, fmt.Sprintf("invoice %s of %s for %s", number, inv.Invoice.Total, inv.Invoice.Buyer.Name), err
 }
 
 // picked yields the events that an invoice follows from.
@@ -176,6 +190,9 @@ func (p *program) checkProof(path, key string) error {
 	if !slices.ContainsFunc(b.Records, func(r eventlog.Record) bool { return r.Type == wire.InvoiceIssued }) {
 		return p.checkClaim(b)
 	}
+	if slices.ContainsFunc(b.Records, func(r eventlog.Record) bool { return r.Type == wire.NoteIssued }) {
+		return p.checkNote(b)
+	}
 	again, err := audit.Recompute(b.Records)
 	if err != nil {
 		return p.unproven(err)
@@ -191,6 +208,29 @@ func (p *program) checkProof(path, key string) error {
 	fmt.Fprintf(p.stdout, "         %s events with %s readings are in the log %s, under its checkpoint of %s events\n",
 		thousands(int64(len(b.Records))), thousands(again.Readings), b.Signed.Origin, thousands(b.Signed.Size))
 	fmt.Fprintf(p.stdout, "         computed again from them, the invoice comes out to the cent\n")
+	for _, d := range again.Issued.Documents {
+		fmt.Fprintf(p.stdout, "         %s has SHA-256 %s\n", d.Name, d.Digest)
+	}
+	return nil
+}
+
+// checkNote computes the note again that a proof is of.
+func (p *program) checkNote(b proof.Bundle) error {
+	again, err := audit.RecomputeNote(b.Records)
+	if err != nil {
+		return p.unproven(err)
+	}
+	n := again.Issued.Note
+	if p.common.json {
+		return p.printJSON(map[string]any{
+			"proved": true, "note": n.Number, "corrects": n.Corrects, "total": n.Total, "events": len(b.Records), "readings": again.Readings,
+			"log": b.Signed.Origin, "checkpoint": b.Signed.Size,
+		})
+	}
+	fmt.Fprintf(p.stdout, "PROVED   %s note %s of %s, of %s for %s, to invoice %s\n", n.Kind, n.Number, n.Total, n.Buyer.Name, n.Period, n.Corrects)
+	fmt.Fprintf(p.stdout, "         %s events with %s readings are in the log %s, under its checkpoint of %s events\n",
+		thousands(int64(len(b.Records))), thousands(again.Readings), b.Signed.Origin, thousands(b.Signed.Size))
+	fmt.Fprintf(p.stdout, "         computed again from them, it is what the invoice and the notes before it lacked, to the cent\n")
 	for _, d := range again.Issued.Documents {
 		fmt.Fprintf(p.stdout, "         %s has SHA-256 %s\n", d.Name, d.Digest)
 	}

@@ -126,3 +126,72 @@ func TestAnInvoiceThatDrawsOnAPrepaymentFollowsFromItAndEarlierInvoices(t *testi
 		}
 	}
 }
+
+// TestANoteFollowsFromItsEvidenceAlone corrects a month twice, and computes both
+// notes again from the events that are picked for each.
+func TestANoteFollowsFromItsEvidenceAlone(t *testing.T) {
+	p := logscript.New()
+	if err := p.Play(
+		"site s step=1h zone=UTC", "meter revenue", "meter n4 under=revenue use=ai", "read revenue 2026-10@UTC 2kWh every=1h", "read n4 2026-10@UTC 1kWh every=1h",
+		"price hb_south 2026-10@UTC 1h 40", "now 2026-11-02", "contract aurora from=2026-10-01 days=10", "charge power power-pass-through n4 adder=5",
+		"contract other from=2026-10-01", "charge power power-pass-through revenue",
+	); err != nil {
+		t.Fatal(err)
+	}
+	october := domain.Period{Year: 2026, Month: 10}
+	s := &settlement.Settler{
+		Log: p.Log, Facts: facts.New(), Now: p.Now, Render: func(inv domain.Invoice) ([]settlement.Document, error) { return render(inv, nil) },
+		RenderNote: func(domain.Note) ([]settlement.Document, error) { return nil, nil },
+	}
+	if _, err := s.Close(t.Context(), "s", october); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Issue(t.Context(), "s", october, ""); err != nil {
+		t.Fatal(err)
+	}
+	for _, line := range []string{"read n4 2026-10-14T12:00..2026-10-14T13:00 301kWh mark=corrected", "read n4 2026-10-15T12:00..2026-10-15T13:00 201kWh mark=corrected\nread n4 2026-10-15T12:00..2026-10-15T13:00 7kWh mark=conflict"} {
+		if err := p.Play(line); err != nil {
+			t.Fatal(err)
+		}
+		if notes, err := s.Correct(t.Context(), "s", october, ""); err != nil || len(notes) != 1 {
+			t.Fatalf("%d notes, %v", len(notes), err)
+		}
+	}
+	for _, n := range s.Facts.Notes("") {
+		e, err := audit.EvidenceOfNote(s.Facts, n.Note)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var picked []eventlog.Record
+		for r, err := range p.Log.ReadAll(t.Context(), 0) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			rec, err := wire.Open(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e.Picks(rec) {
+				picked = append(picked, r)
+			}
+		}
+		got, err := audit.RecomputeNote(picked)
+		if err != nil || got.Issued.Note.Number != n.Note.Number {
+			t.Fatalf("note %s: %+v, %v", n.Note.Number, got.Issued.Note.Number, err)
+		}
+		for i, r := range picked {
+			_, err := audit.RecomputeNote(slices.Delete(slices.Clone(picked), i, i+1))
+			if needless := strings.HasPrefix(r.Type, "period.") || strings.HasPrefix(r.Type, "device."); needless != (err == nil) {
+				t.Errorf("note %s without event %d (%s): %v", n.Note.Number, i, r.Type, err)
+			}
+		}
+		if !strings.HasPrefix(n.Note.Causes[0], "readings of n4 came on record: 1 corrected") || picked[len(picked)-1].Type != wire.NoteIssued {
+			t.Errorf("note %s is caused by %v", n.Note.Number, n.Note.Causes)
+		}
+	}
+	gone := s.Facts.Notes("")[0].Note
+	gone.Corrects = "CB-2026-000009"
+	if _, err := audit.EvidenceOfNote(s.Facts, gone); err == nil || !strings.Contains(err.Error(), "is not on record") {
+		t.Errorf("a note to no invoice: %v", err)
+	}
+}
