@@ -373,10 +373,12 @@ func (v *play) settle(ctx context.Context) error {
 	if err := writeDocuments(e.folder.invoices(), issued); err != nil {
 		return err
 	}
-	bar.show(2, 4, "reconciling the pool")
+	bar.show(2, 4, "reconciling the pools")
 	month := utcMonth(period)
-	if _, err := settler.Reconcile(ctx, pools.Account{Site: cedarbend.Site, Terms: e.site.Pool}, month); err != nil {
-		return err
+	for _, a := range pools.Accounts(e.facts, cedarbend.Site) {
+		if _, err := settler.Reconcile(ctx, a, month); err != nil {
+			return err
+		}
 	}
 	if err := e.sign(); err != nil {
 		return err

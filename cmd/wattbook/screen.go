@@ -30,7 +30,7 @@ type screen struct {
 	Energy   energyReport    `json:"energy"`
 	Margins  []marginReport  `json:"margins"`
 	Invoices []invoiceReport `json:"invoices"`
-	Pool     poolReport      `json:"pool"`
+	Pools    []poolReport    `json:"pools"`
 	Findings []findingReport `json:"findings"`
 	TryNext  []string        `json:"try_next"`
 	currency domain.Currency
@@ -75,12 +75,16 @@ type invoiceReport struct {
 }
 
 type poolReport struct {
-	Pool     domain.PoolID       `json:"pool"`
-	Account  string              `json:"account"`
-	Days     int                 `json:"days"`
-	Expected domain.Satoshi      `json:"expected_satoshi"`
-	Stated   domain.Satoshi      `json:"stated_satoshi"`
-	Received domain.Satoshi      `json:"received_satoshi"`
+	Pool     domain.PoolID  `json:"pool"`
+	Account  string         `json:"account"`
+	Scheme   domain.Scheme  `json:"scheme"`
+	Days     int            `json:"days"`
+	Expected domain.Satoshi `json:"expected_satoshi"`
+	Stated   domain.Satoshi `json:"stated_satoshi"`
+	Received domain.Satoshi `json:"received_satoshi"`
+	// Sigma is the spread of what is stated over all days, 0 if it does not
+	// depend on luck.
+	Sigma    domain.Satoshi      `json:"sigma_satoshi,omitempty"`
 	Lines    []domain.BridgeLine `json:"lines"`
 	Findings []string            `json:"findings"`
 }
@@ -109,8 +113,11 @@ func monthScreen(f *facts.Facts, site domain.SiteRegistered, closed domain.Perio
 	for _, i := range issued {
 		s.Invoices = append(s.Invoices, invoiceReport{i.Invoice.Number, i.Invoice.Buyer.Name, i.Invoice.Subtotal, i.Invoice.Total, i.Invoice.Due, "invoices/" + i.Invoice.Number + ".pdf"})
 	}
-	s.Pool = poolSummary(f, site.Pool, pool)
-	s.Findings = withDays(summarize(f.Findings()), f.Reconciled(site.Pool.Pool, site.Pool.Account, pool))
+	s.Findings = summarize(f.Findings())
+	for _, terms := range f.PoolAccounts(site.Site) {
+		s.Pools = append(s.Pools, poolSummary(f, terms, pool))
+		s.Findings = withDays(s.Findings, f.Reconciled(terms.Pool, terms.Account, pool))
+	}
 	return s, nil
 }
 
@@ -175,25 +182,22 @@ func (s *screen) margins(t margin.Totals) {
 // poolSummary adds up the reconciliations on record for an account.
 func poolSummary(f *facts.Facts, terms domain.PoolTerms, iv domain.Interval) poolReport {
 	r := poolReport{Pool: terms.Pool, Account: terms.Account}
-	sums := map[domain.BridgeCause]domain.Satoshi{}
-	var order []domain.BridgeCause
+	r.Scheme, _ = domain.ParseScheme(terms.At(iv.Start).Scheme)
+	variance := new(big.Rat) // days are independent
 	for _, d := range f.Reconciled(terms.Pool, terms.Account, iv) {
 		r.Days++
 		r.Expected += d.Expected
 		r.Stated += d.Stated
 		r.Received += d.Received
-		for _, l := range d.Lines {
-			if !slices.Contains(order, l.Cause) {
-				order = append(order, l.Cause)
-			}
-			sums[l.Cause] += l.Satoshi
-		}
+		variance.Add(variance, new(big.Rat).SetInt(new(big.Int).Mul(big.NewInt(int64(d.Sigma)), big.NewInt(int64(d.Sigma)))))
+		r.Lines = addLines(r.Lines, d.Lines)
 		if d.Finding != "" {
 			r.Findings = append(r.Findings, fmt.Sprintf("%s: %s", d.Interval.Start.Time().Format("_2 Jan"), d.Finding))
 		}
 	}
-	for _, c := range order {
-		r.Lines = append(r.Lines, domain.BridgeLine{Cause: c, Satoshi: sums[c]})
+	_, high := domain.Sigma(variance, 0)
+	if v, _ := high.Scaled(0); variance.Sign() > 0 {
+		r.Sigma = domain.Satoshi(v.Int64())
 	}
 	return r
 }
@@ -230,11 +234,11 @@ func summarize(all []facts.Finding) []findingReport {
 	return out
 }
 
-// withDays adds the days that the pool does not pay in full to what went wrong.
+// withDays adds the days that have a finding about the pool to what went wrong.
 func withDays(all []findingReport, days []domain.PayoutReconciled) []findingReport {
 	for _, d := range days {
 		if d.Finding != "" {
-			all = append(all, findingReport{At: d.Interval.Start, Kind: "short", Device: domain.DeviceID(d.Pool), What: d.Finding})
+			all = append(all, findingReport{At: d.Interval.Start, Kind: "pool", Device: domain.DeviceID(d.Pool), What: clipped(d.Finding, 90)})
 		}
 	}
 	slices.SortStableFunc(all, func(a, b findingReport) int { return cmp.Compare(a.At, b.At) })
@@ -318,7 +322,10 @@ func (s *screen) print(out io.Writer) error {
 		mwh(e.Curtailed), thousands(e.CurtailedIn), e.LowestPrice.Fixed(2), group(e.HighestPrice.Fixed(2)), s.currency, thousands(e.Negative))
 	s.printMargins(&b)
 	s.printInvoices(&b)
-	s.printPool(&b)
+	b.WriteString("\nPOOLS, by UTC day\n")
+	for _, p := range s.Pools {
+		p.print(&b)
+	}
 	fmt.Fprintf(&b, "\nWHAT WENT WRONG, AND HOW IT IS BOOKED\n")
 	for _, f := range s.Findings {
 		fmt.Fprintf(&b, "  %s  %-11s %-9s %s\n", f.At.Time().Format("_2 Jan 15:04Z"), f.Kind, f.Device, f.What)
@@ -388,17 +395,22 @@ func (s *screen) printInvoices(b *strings.Builder) {
 	}
 }
 
-// printPool writes the reconciliation, which is by UTC day.
-func (s *screen) printPool(b *strings.Builder) {
-	p := s.Pool
-	fmt.Fprintf(b, "\nPOOL %s/%s, %d UTC days: expected %s, stated %s, received %s BTC\n", p.Pool, p.Account, p.Days, p.Expected.BTC().Fixed(8), p.Stated.BTC().Fixed(8), p.Received.BTC().Fixed(8))
-	fmt.Fprintf(b, "  difference %s sat", thousands(int64(p.Expected-p.Received)))
+// print writes what became of an account's work, and of what is not received
+// the lines, with the spread that luck has by itself.
+func (p poolReport) print(b *strings.Builder) {
+	fmt.Fprintf(b, "  %s/%s, %s, %d days: expected %s, stated %s, received %s BTC\n", p.Pool, p.Account, strings.ToUpper(string(p.Scheme)), p.Days,
+		p.Expected.BTC().Fixed(8), p.Stated.BTC().Fixed(8), p.Received.BTC().Fixed(8))
+	fmt.Fprintf(b, "    difference %s sat", thousands(int64(p.Expected-p.Received)))
 	for i, l := range p.Lines {
 		sep := ", "
 		if i == 0 {
 			sep = " = "
 		}
 		fmt.Fprintf(b, "%s%s %s", sep, strings.ReplaceAll(string(l.Cause), "-", " "), thousands(int64(l.Satoshi)))
+		if l.Cause == domain.CauseLuck && p.Sigma > 0 {
+			times := domain.Quo(domain.NewDecimal(max(int64(l.Satoshi), -int64(l.Satoshi)), 0), domain.NewDecimal(int64(p.Sigma), 0), 1)
+			fmt.Fprintf(b, " (%s sigma of %s)", times.Fixed(1), thousands(int64(p.Sigma)))
+		}
 	}
 	b.WriteString("\n")
 }

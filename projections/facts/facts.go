@@ -198,6 +198,7 @@ func (f *Facts) learn(rec domain.Recorded) {
 		f.payouts = f.paidOut.receive(f.payouts, e)
 	case domain.PayoutReversed:
 		f.payouts = f.paidOut.reverse(f.payouts, e)
+		f.findings = append(f.findings, Finding{At: rec.RecordedAt, Position: rec.Position, Source: e.Origin.Source, Kind: "reversed", What: fmt.Sprintf("%s that %s had paid: %s", e.Amount, e.Pool, e.Reason)})
 	case domain.PoolPayoutStated:
 		f.paidOut.apply(e)
 	case domain.DifferenceMarked:
@@ -491,7 +492,7 @@ type Finding struct {
 	Value    domain.Int128
 	Register domain.Int128
 	Readings int    // how many, if it is about readings: late ones that follow each other in a batch are one finding
-	Kind     string // a mark's name, "late", "restated", "rejected" or "conflict"
+	Kind     string // a mark's name, "late", "restated", "reversed", "rejected" or "conflict"
 	What     string // in words, where the kind does not say all
 }
 

@@ -925,7 +925,7 @@ CREATE TABLE data_gaps (
   position BIGINT NOT NULL, -- of the event
   row BIGINT NOT NULL, -- of the reading in its event
   site VARCHAR, -- the site; NULL for facts of the market
-  kind VARCHAR NOT NULL, -- a mark of a reading, late, rejected or conflict
+  kind VARCHAR NOT NULL, -- a mark of a reading, late, restated, reversed, rejected or conflict
   start_utc TIMESTAMP, -- of the reading's interval, or of the finding
   end_utc TIMESTAMP, -- of the reading's interval
   local_day DATE, -- at the site, of start_utc
