@@ -146,6 +146,14 @@ const (
 	CauseRounding   BridgeCause = "rounding"                // the pool's arithmetic, below one satoshi per part
 )
 
+// BridgeCauses returns the causes in their order.
+func BridgeCauses() []BridgeCause {
+	return []BridgeCause{
+		CauseUncredited, CauseFees, CausePoolFee, CauseOther, CauseUnstated, CauseUnpaid,
+		CauseBalance, CauseNetworkFee, CauseOffChain, CauseTransit, CauseLuck, CauseRounding,
+	}
+}
+
 // Explained reports whether a line of this cause explains itself: what is on
 // the others is unexplained until a person says what became of it.
 func (c BridgeCause) Explained() bool {

@@ -21,8 +21,9 @@ func poolVerb() verb {
 reconcile  For each of the pool's days: what the accepted work should have earned,
            epoch by epoch; what the pool says that it owes; what arrived; and the
            difference, every satoshi of it on a named line. Days that say
-           something new are recorded. What no line explains is unexplained: it
-           has an age and a status. The exit code is 1 if a day has a finding
+           something new are recorded. Lines that say what is missing and not why
+           (work not credited, pool fee, no statement, not received) are
+           unexplained: they have an age and a status. The exit code is 1 if a day has a finding
            that nobody has accepted or written off. All pool accounts of the site
            are reconciled, or the one that --account names.
 explain    One day in full: work by shares and by hashes, terms, statement,
@@ -31,7 +32,7 @@ dispute    Records what a person decides about the unexplained difference of a
            day (--status open, disputed, accepted or written-off; disputed if it
            is not given) and, for a dispute, prints a claim to send to the pool.
            -o writes a proof of it, which the pool checks offline with
-           wattbook prove --check FILE --key KEY.
+           wattbook prove --check FILE and the log's public key.
 
 --account is an account, a pool, or both as POOL/ACCOUNT; explain and dispute
 need it where the site has several.
@@ -271,15 +272,37 @@ func printUnexplained(p *program, days []reconciledDay) {
 	for _, status := range domain.DifferenceStatuses() {
 		var sum domain.Satoshi
 		n, oldest := 0, int64(0)
+		var lines []domain.BridgeLine
 		for _, d := range days {
 			if d.Status == status {
 				sum += d.Unexplained
+				lines = addLines(lines, unexplained(d.Lines))
 				oldest = max(oldest, d.Days)
 				n++
 			}
 		}
 		if n > 0 {
-			fmt.Fprintf(p.stdout, "unexplained, %s: %s sat of %s, the oldest %s old\n", strings.ReplaceAll(string(status), "-", " "), thousands(int64(sum)), counted(n, "day"), counted(int(oldest), "day"))
+			fmt.Fprintf(p.stdout, "unexplained, %s: %s sat of %s, the oldest %s old: %s\n", strings.ReplaceAll(string(status), "-", " "), thousands(int64(sum)), counted(n, "day"), counted(int(oldest), "day"), bridgeLines(lines))
 		}
 	}
+}
+
+// unexplained returns the lines that do not explain themselves.
+func unexplained(lines []domain.BridgeLine) []domain.BridgeLine {
+	return slices.DeleteFunc(slices.Clone(lines), func(l domain.BridgeLine) bool { return l.Cause.Explained() })
+}
+
+// addLines adds lines up by cause, in the order of the causes.
+func addLines(sums, more []domain.BridgeLine) []domain.BridgeLine {
+	order := domain.BridgeCauses()
+	for _, l := range more {
+		i := slices.IndexFunc(sums, func(s domain.BridgeLine) bool { return s.Cause == l.Cause })
+		if i < 0 {
+			sums = append(sums, l)
+			continue
+		}
+		sums[i].Satoshi += l.Satoshi
+	}
+	slices.SortFunc(sums, func(a, b domain.BridgeLine) int { return slices.Index(order, a.Cause) - slices.Index(order, b.Cause) })
+	return sums
 }

@@ -172,10 +172,14 @@ func (d poolDay) text() string {
 	b.WriteString("\n")
 	fmt.Fprintf(&b, "\nDIFFERENCE %s sat\n", sat(r.Expected-r.Received))
 	for _, l := range r.Lines {
-		fmt.Fprintf(&b, "  %-24s %14s\n", strings.ReplaceAll(string(l.Cause), "-", " "), sat(l.Satoshi))
+		mark := ""
+		if !l.Cause.Explained() {
+			mark = "  unexplained"
+		}
+		fmt.Fprintf(&b, "  %-24s %14s%s\n", strings.ReplaceAll(string(l.Cause), "-", " "), sat(l.Satoshi), mark)
 	}
 	if d.Difference.Status != "" {
-		fmt.Fprintf(&b, "  unexplained are %s sat, %d days old, %s%s\n", sat(d.Difference.Unexplained), d.Difference.Days, d.Difference.Status, standing(d.Difference))
+		fmt.Fprintf(&b, "  unexplained: %s sat, %d days old, %s%s\n", sat(d.Difference.Unexplained), d.Difference.Days, strings.ReplaceAll(string(d.Difference.Status), "-", " "), standing(d.Difference))
 	}
 	for _, f := range slices.Compact([]string{r.Finding, d.Alarm}) {
 		if f != "" {
@@ -189,6 +193,9 @@ func (d poolDay) text() string {
 func poolDispute(ctx context.Context, p *program, o poolFlags, day domain.Instant) error {
 	if o.by == "" {
 		return usagef("--by is missing: name who decides it")
+	}
+	if !slices.Contains(domain.DifferenceStatuses(), domain.DifferenceStatus(o.status)) {
+		return usagef("--status %q is not known; want one of %q", o.status, domain.DifferenceStatuses())
 	}
 	return p.withBook(ctx, func(b *book) error {
 		reg, a, err := b.poolAccount(o)
@@ -219,24 +226,27 @@ func poolDispute(ctx context.Context, p *program, o poolFlags, day domain.Instan
 		if err != nil {
 			return err
 		}
+		key := ""
 		if o.out != "" {
-			if err := b.proveClaim(ctx, p, claim, m, o.out); err != nil {
+			if key, err = b.proveClaim(ctx, p, claim, m, o.out); err != nil {
 				return err
 			}
 		}
 		if p.common.json {
-			return p.printJSON(map[string]any{"marked": m, "day": d, "events": events, "proof": o.out})
+			return p.printJSON(map[string]any{"marked": m, "day": d, "events": events, "proof": o.out, "key": key})
 		}
 		if m.Status != domain.DifferenceDisputed {
-			fmt.Fprintf(p.stdout, "%s of %s/%s: %s sat are %s\n", day.Time().Format(time.DateOnly), m.Pool, m.Account, thousands(int64(m.Unexplained)), strings.ReplaceAll(string(m.Status), "-", " "))
+			fmt.Fprintf(p.stdout, "%s of %s/%s: %s sat are %s: %s\n", day.Time().Format(time.DateOnly), m.Pool, m.Account, thousands(int64(m.Unexplained)), strings.ReplaceAll(string(m.Status), "-", " "),
+				bridgeLines(unexplained(d.Reconciliation.Lines)))
 			return nil
 		}
-		fmt.Fprintf(p.stdout, "CLAIM of %s sat (%s) by %s, %s\n\n%s\nEVIDENCE\n", thousands(int64(m.Unexplained)), m.Unexplained, reg.Name, m.By, d.text())
+		fmt.Fprintf(p.stdout, "CLAIM of %s sat (%s) by %s, %s: %s\n\n%s\nEVIDENCE\n", thousands(int64(m.Unexplained)), m.Unexplained, reg.Name, m.By,
+			bridgeLines(unexplained(d.Reconciliation.Lines)), d.text())
 		for _, e := range events {
 			fmt.Fprintf(p.stdout, "  position %-9d %s  %s\n", e.Position, e.ID, e.What)
 		}
 		if o.out != "" {
-			fmt.Fprintf(p.stdout, "\nPROOF in %s: every event that this follows from, under a checkpoint that the log signed. Check it with\n  wattbook prove --check %s --key KEY\n", o.out, o.out)
+			fmt.Fprintf(p.stdout, "\nPROOF in %s: every event that this follows from, under a checkpoint that the log signed. Check it with\n  wattbook prove --check %s --key %s\n", o.out, o.out, key)
 		}
 		return nil
 	})
@@ -293,22 +303,25 @@ func (b *book) claim(ctx context.Context, m domain.DifferenceMarked, paidBy map[
 	return claim, events, nil
 }
 
-// proveClaim writes the proof of a claim.
-func (b *book) proveClaim(ctx context.Context, p *program, c *audit.Claim, m domain.DifferenceMarked, path string) error {
+// proveClaim writes the proof of a claim, and returns the key that checks it.
+func (b *book) proveClaim(ctx context.Context, p *program, c *audit.Claim, m domain.DifferenceMarked, path string) (key string, err error) {
 	n, err := b.notary()
 	if err != nil {
-		return err
+		return "", err
 	}
 	s, err := n.covering(b.facts.Next - 1)
 	if err != nil {
-		return err
+		return "", err
 	}
 	about := fmt.Sprintf("pool claim %s/%s %s, %d sat", m.Pool, m.Account, m.Interval.Start, m.Unexplained)
 	var file bytes.Buffer
 	if err := proof.WriteBundle(&file, about, s, b.log, b.claimed(ctx, c)); err != nil {
-		return err
+		return "", err
 	}
-	return writeFile(p.path(path), file.Bytes())
+	if err := writeFile(p.path(path), file.Bytes()); err != nil {
+		return "", err
+	}
+	return n.key()
 }
 
 // claimed yields the events that a claim follows from.

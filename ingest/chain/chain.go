@@ -186,13 +186,15 @@ func (w *walk) run(ctx context.Context, base delivered) (delivered, error) {
 	}
 	tip := w.blocks.tip
 	confirmed := tip - int64(w.s.c.Confirmations)
-	newest := w.blocks.at[tip].time
-	for _, b := range w.blocks.at {
-		newest = max(newest, b.time)
+	newest, height := w.blocks.at[tip].time, tip
+	for h, b := range w.blocks.at {
+		if b.time > newest {
+			newest, height = b.time, h
+		}
 	}
 	switch now := w.s.c.Now(); {
 	case newest > now.Add(maxAhead):
-		return base, &badBlocks{fmt.Errorf("block at %s is further ahead of the clock, %s, than the network accepts; check both clocks", newest, now)}
+		return base, &badBlocks{fmt.Errorf("block %d has the time %s, further ahead of the clock, %s, than the network accepts; check both clocks", height, newest, now)}
 	case newest < now.Add(-stale):
 		w.s.c.Logger.Warn("block explorer is behind", "source", w.s.c.Name, "height", tip, "newest", newest)
 	}

@@ -340,9 +340,9 @@ func (w *walk) tip(ctx context.Context) (int64, error) {
 	case info.Initial || info.Headers > info.Blocks+int64(w.c.Confirmations):
 		return 0, fmt.Errorf("node is syncing: it has %d of %d blocks; what is in the others is not known", info.Blocks, info.Headers)
 	case newest > now.Add(maxAhead):
-		return 0, fmt.Errorf("block at %s is further ahead of the clock, %s, than the network accepts; check both clocks", newest, now)
+		return 0, fmt.Errorf("block %d has the time %s, further ahead of the clock, %s, than the network accepts; check both clocks", info.Blocks, newest, now)
 	case newest < now.Add(-behind):
-		return 0, fmt.Errorf("node is syncing, or cut off: its newest block is of %s", newest)
+		return 0, fmt.Errorf("node is syncing, or cut off: its newest block, %d, is of %s", info.Blocks, newest)
 	}
 	return info.Blocks, nil
 }

@@ -54,19 +54,12 @@ type binanceRow struct {
 }
 
 func (d *decoding) binanceReply(p page) *binanceList {
-	var reply struct {
-		Code    number       `json:"code"`
-		Message string       `json:"msg"`
-		Data    *binanceList `json:"data"`
-	}
-	if !d.reply(p, &reply) {
+	var l binanceList
+	if d.data(p, &l); l.Rows == nil {
+		d.refuse("reply to %s has no accountProfits", p.name)
 		return nil
 	}
-	if !reply.Code.there || !reply.Code.value.IsZero() || reply.Data == nil || reply.Data.Rows == nil {
-		d.refuse("pool answers %s with an error: code %s, %.100q", p.name, reply.Code.value, reply.Message)
-		return nil
-	}
-	return reply.Data
+	return &l
 }
 
 // decodeBinance sums the rows of a day: what its work earned, and beside it

@@ -301,6 +301,25 @@ func (d *decoding) reply(p page, v any) bool {
 	return true
 }
 
+// data reads what a page of JSON holds beside a code, which is 0 if all is well,
+// into v. It rejects the whole if there is none.
+func (d *decoding) data(p page, v any) {
+	var reply struct {
+		Code    number          `json:"code"`
+		Message string          `json:"message"`
+		Short   string          `json:"msg"` // as Binance calls it
+		Data    json.RawMessage `json:"data"`
+	}
+	if !d.reply(p, &reply) {
+		return
+	}
+	if !reply.Code.there || !reply.Code.value.IsZero() {
+		d.refuse("pool answers %s with an error: code %s, %.100q", p.name, reply.Code.value, cmp.Or(reply.Message, reply.Short))
+	} else if err := json.Unmarshal(reply.Data, v); err != nil {
+		d.refuse("reply to %s is not as documented: %w", p.name, err)
+	}
+}
+
 // asking is a poll of a pool.
 type asking struct {
 	*Statements

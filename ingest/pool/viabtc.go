@@ -45,19 +45,12 @@ type viaPage struct {
 
 // viaReply reads a page, or refuses it and returns nil.
 func (d *decoding) viaReply(p page) *viaPage {
-	var reply struct {
-		Code    number   `json:"code"`
-		Message string   `json:"message"`
-		Data    *viaPage `json:"data"`
-	}
-	if !d.reply(p, &reply) {
+	var v viaPage
+	if d.data(p, &v); v.Rows == nil {
+		d.refuse("reply to %s has no data", p.name)
 		return nil
 	}
-	if !reply.Code.there || !reply.Code.value.IsZero() || reply.Data == nil || reply.Data.Rows == nil {
-		d.refuse("pool answers %s with an error: code %s, %.100q", p.name, reply.Code.value, reply.Message)
-		return nil
-	}
-	return reply.Data
+	return &v
 }
 
 // decodeViaBTC takes the total of a day; the parts that its schemes paid are

@@ -328,14 +328,6 @@ func (p *Publisher) allocationRows(t *tables, f *facts.Facts, s domain.SiteRegis
 	return nil
 }
 
-// causes are the causes in the order of the columns of pool_days.
-func causes() []domain.BridgeCause {
-	return []domain.BridgeCause{
-		domain.CauseUncredited, domain.CauseFees, domain.CausePoolFee, domain.CauseOther, domain.CauseUnstated, domain.CauseUnpaid,
-		domain.CauseBalance, domain.CauseNetworkFee, domain.CauseOffChain, domain.CauseTransit, domain.CauseLuck, domain.CauseRounding,
-	}
-}
-
 func (p *Publisher) poolRows(t *tables, f *facts.Facts, s domain.SiteRegistered, z *zone) error {
 	for _, a := range pools.Accounts(f, s.Site) {
 		if err := p.accountDays(t, f, a, z); err != nil {
@@ -380,7 +372,7 @@ func (p *Publisher) poolRow(t *tables, f *facts.Facts, a pools.Account, z *zone,
 		int64(d.Expected), known(int64(d.Stated), stated), int64(d.Received), int64(d.Expected - d.Received),
 	}
 	basis, revenue := pools.BasisOf(f, a, d)
-	for _, c := range causes() {
+	for _, c := range domain.BridgeCauses() {
 		row = append(row, int64(lines[c]))
 	}
 	at, ok := p.history.reconciled[reconciledKey{d.Pool, d.Account, d.Interval.Start}]
