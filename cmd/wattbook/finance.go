@@ -32,6 +32,10 @@ type finance struct {
 // put off, a minute at most.
 const publishPause = 4
 
+// inlineJoin is how many bytes of readings a publication joins by itself: more
+// would keep what is visible back for seconds.
+const inlineJoin = 16 << 20
+
 // openFinance opens the warehouse of a data folder.
 func openFinance(f folder, log eventlog.Log, now func() domain.Instant, logger *slog.Logger) (*finance, error) {
 	p, err := warehouse.Open(warehouseConfig(f.warehouse(), now, logger))
@@ -48,6 +52,7 @@ func startFinance(f folder, log eventlog.Log, now func() domain.Instant, logger 
 	if err != nil {
 		return nil, err
 	}
+	v.publisher.InBackground(inlineJoin)
 	ctx, cancel := context.WithCancel(context.Background())
 	v.cancel, v.ended = cancel, make(chan struct{})
 	go func() {

@@ -29,3 +29,11 @@ func Alter(ctx context.Context, dir, statement string) (err error) {
 	defer func() { err = errors.Join(err, e.close()) }()
 	return e.exec(ctx, fmt.Sprintf("ATTACH %s AS wh; USE wh; %s; USE memory; DETACH wh", quoted(filepath.Join(dir, publishedName)), statement))
 }
+
+// Joined waits for a join that goes on beside the publications, if there is
+// one: the next publication takes it over.
+func Joined(p *Publisher) {
+	if j := p.joining; j != nil {
+		j.done <- <-j.done
+	}
+}

@@ -21,7 +21,7 @@ import (
 //	parts-5f3a9c01/               the parts, in a folder of a name drawn at random
 //	  open/readings/epoch=000003/   parts of the open epoch, beside its sentinel
 //	  open/events/, …               likewise: every part has a file of each table
-//	  closed/readings/epoch=900001/ compacted parts of closed epochs
+//	  closed/readings/epoch=900001/ compacted parts of closed epochs, joined into larger ones
 //	tmp/                          files that are being written
 //	publisher.lock                held by the one publisher
 //
@@ -52,7 +52,8 @@ type part struct {
 	path        string // of the readings
 	epoch       int64  // open epoch that it is, or ends with
 	first, last domain.Position
-	merged      bool // made of compacted files
+	level       int   // of a compacted file: 0 if it is made of parts, and one more than what it is made of
+	size        int64 // of the readings, in bytes
 }
 
 // of returns the path of a table's file.
@@ -169,6 +170,9 @@ func (l *layout) scanClosed() error {
 			return err
 		}
 		p.epoch -= closedBase
+		if err := p.measure(); err != nil {
+			return err
+		}
 		all = append(all, p)
 	}
 	// By beginning, the longer first: what begins inside the one before it is
@@ -211,6 +215,9 @@ func (l *layout) scanOpen() error {
 		l.epoch = n
 		for _, path := range globbed(filepath.Join(l.openDir(lastParted, n), "part-*.parquet")) {
 			p, err := parsePart(path)
+			if err == nil {
+				err = p.measure()
+			}
 			if err != nil {
 				return err
 			}
@@ -238,6 +245,27 @@ func parseEpoch(dir string) (n int64, err error) {
 	return n, nil
 }
 
+// measure finds how large the readings of a part are.
+func (p *part) measure() error {
+	s, err := os.Stat(p.path)
+	if err != nil {
+		return fmt.Errorf("a part is missing: %w", err)
+	}
+	p.size = s.Size()
+	return nil
+}
+
+// compactedKind is how the name of a compacted file begins: c, m, m2, m3, …
+func compactedKind(level int) string {
+	switch level {
+	case 0:
+		return "c"
+	case 1:
+		return "m"
+	}
+	return fmt.Sprintf("m%d", level)
+}
+
 // parsePart reads a name of the form part-<first>-<last>.parquet.
 func parsePart(path string) (part, error) {
 	p := part{path: path}
@@ -254,7 +282,9 @@ func parsePart(path string) (part, error) {
 	if again != stem || p.last < p.first {
 		return p, fmt.Errorf("warehouse: file %s is not of the form part-<first>-<last>.parquet", path)
 	}
-	p.merged = kind == "m"
+	if _, err := fmt.Sscanf(kind, "m%d", &p.level); err != nil && kind == "m" {
+		p.level = 1
+	}
 	return p, nil
 }
 

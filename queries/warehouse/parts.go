@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"wattbook/domain"
@@ -31,7 +32,7 @@ func (p *Publisher) openEpoch(ctx context.Context) error {
 // store writes the rows of a query into a Parquet file of a name that is new.
 func (p *Publisher) store(ctx context.Context, query, path string) error {
 	tmp := p.layout.tmp(filepath.Base(path))
-	if err := p.engine.exec(ctx, fmt.Sprintf("COPY (%s) TO %s (FORMAT parquet, COMPRESSION zstd)", query, quoted(tmp))); err != nil {
+	if err := p.engine.exec(ctx, copyTo(query, tmp)); err != nil {
 		return err
 	}
 	return settle(tmp, path)
@@ -83,6 +84,9 @@ func (p *Publisher) cut(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := n.measure(); err != nil {
+		return err
+	}
 	p.layout.open = append(p.layout.open, n)
 	p.history.rows, p.held = 0, newHeld()
 	for _, table := range parted() {
@@ -90,58 +94,120 @@ func (p *Publisher) cut(ctx context.Context) error {
 			return err
 		}
 	}
+	if sizeOf(p.layout.open) >= p.cfg.Large { // when much is read at once
+		return p.closeEpoch(ctx)
+	}
 	return nil
 }
 
 // compact closes the open epoch once it has many parts, and joins compacted
-// files once there are many. What is replaced stays until its grace is over.
+// files of one level once there are many, or enough for one that is large: what
+// is asked of a device or a day is then found in few files, each of them in
+// order. What is replaced stays until its grace is over.
 func (p *Publisher) compact(ctx context.Context) error {
-	l := p.layout
-	if len(l.open) >= p.cfg.Parts {
-		whole := part{epoch: l.epoch, first: l.open[0].first, last: l.open[len(l.open)-1].last}
-		if err := p.join(ctx, &whole, l.open, "c"); err != nil {
-			return err
-		}
-		for n := l.base; n <= l.epoch; n++ {
-			l.retired = append(l.retired, retirement{path: filepath.Join(l.openDir(lastParted, n), sentinelName)})
-		}
-		l.closed, l.open = append(l.closed, whole), nil
-		l.epoch++
-		l.base = l.epoch
-		if err := p.openEpoch(ctx); err != nil {
-			return err
-		}
-	}
-	start := len(l.closed)
-	for start > 0 && !l.closed[start-1].merged {
-		start--
-	}
-	small := l.closed[start:]
-	if len(small) < p.cfg.Merge {
-		return nil
-	}
-	last := small[len(small)-1]
-	whole := part{epoch: last.epoch, first: small[0].first, last: last.last, merged: true}
-	if err := p.join(ctx, &whole, small, "m"); err != nil {
+	if err := p.joined(false); err != nil {
 		return err
 	}
-	for _, s := range small {
-		l.retired = append(l.retired, retirement{path: s.path})
+	if l := p.layout; len(l.open) >= p.cfg.Parts {
+		if err := p.closeEpoch(ctx); err != nil {
+			return err
+		}
 	}
-	l.closed = append(l.closed[:start:start], whole)
+	for p.joining == nil {
+		of, level := p.layout.joinable(p.cfg.Merge, p.cfg.Large)
+		if len(of) == 0 {
+			return nil
+		}
+		whole := part{epoch: of[len(of)-1].epoch, first: of[0].first, last: of[len(of)-1].last, level: level + 1}
+		if p.background && sizeOf(of) > p.inline {
+			p.joining = p.startJoin(whole, of)
+			return nil
+		}
+		if err := p.join(ctx, &whole, of); err != nil {
+			return err
+		}
+		p.layout.replace(of, whole)
+	}
 	return nil
 }
 
+func sizeOf(all []part) (sum int64) {
+	for _, p := range all {
+		sum += p.size
+	}
+	return sum
+}
+
+// joinable returns the files of the last level that are to be joined: many, or
+// such as make a large one. A large file stays as it is.
+func (l *layout) joinable(many int, large int64) (of []part, level int) {
+	start, n := len(l.closed), len(l.closed)
+	if n == 0 {
+		return nil, 0
+	}
+	level = l.closed[n-1].level
+	for start > 0 && l.closed[start-1].level == level && l.closed[start-1].size < large {
+		start--
+	}
+	of = l.closed[start:]
+	if len(of) >= many || len(of) > 1 && sizeOf(of) >= large {
+		return slices.Clone(of), level
+	}
+	return nil, level
+}
+
+// replace puts a file in the place of those that it is made of. It reports
+// false if they are not there.
+func (l *layout) replace(of []part, whole part) bool {
+	at := slices.IndexFunc(l.closed, func(p part) bool { return p.path == of[0].path })
+	if at < 0 || at+len(of) > len(l.closed) || l.closed[at+len(of)-1].path != of[len(of)-1].path {
+		return false
+	}
+	for _, s := range of {
+		l.retired = append(l.retired, retirement{path: s.path})
+	}
+	l.closed = slices.Replace(l.closed, at, at+len(of), whole)
+	return true
+}
+
+// closeEpoch makes one file of the parts of the open epochs, and opens the
+// next.
+func (p *Publisher) closeEpoch(ctx context.Context) error {
+	l := p.layout
+	whole := part{epoch: l.epoch, first: l.open[0].first, last: l.open[len(l.open)-1].last}
+	if err := p.join(ctx, &whole, l.open); err != nil {
+		return err
+	}
+	for n := l.base; n <= l.epoch; n++ {
+		l.retired = append(l.retired, retirement{path: filepath.Join(l.openDir(lastParted, n), sentinelName)})
+	}
+	l.closed, l.open = append(l.closed, whole), nil
+	l.epoch++
+	l.base = l.epoch
+	return p.openEpoch(ctx)
+}
+
+// closedPath is where a compacted file lies.
+func (l *layout) closedPath(p part) string {
+	return filepath.Join(l.closedDir(lastParted, p.epoch), fmt.Sprintf("%s-%d-%d.parquet", compactedKind(p.level), p.first, p.last))
+}
+
+// joinQuery reads the rows of a table's files in the order of one.
+func joinQuery(of []part, table string) string {
+	paths := make([]string, len(of))
+	for i, s := range of {
+		paths[i] = s.of(table)
+	}
+	return ordered(fmt.Sprintf("FROM read_parquet([%s], hive_partitioning = false)", quotedList(paths)), table)
+}
+
 // join writes the rows of several parts into one and names it.
-func (p *Publisher) join(ctx context.Context, whole *part, of []part, kind string) error {
-	whole.path = filepath.Join(p.layout.closedDir(lastParted, whole.epoch), fmt.Sprintf("%s-%d-%d.parquet", kind, whole.first, whole.last))
-	return p.storePart(ctx, *whole, func(table string) string {
-		paths := make([]string, len(of))
-		for i, s := range of {
-			paths[i] = s.of(table)
-		}
-		return ordered(fmt.Sprintf("FROM read_parquet([%s], hive_partitioning = false)", quotedList(paths)), table)
-	})
+func (p *Publisher) join(ctx context.Context, whole *part, of []part) error {
+	whole.path = p.layout.closedPath(*whole)
+	if err := p.storePart(ctx, *whole, func(table string) string { return joinQuery(of, table) }); err != nil {
+		return err
+	}
+	return whole.measure()
 }
 
 // siteStep is a site's metering step.

@@ -31,8 +31,12 @@ type Config struct {
 	// can go on.
 	Grace domain.Duration
 	// Parts is how many parts an epoch has before it is compacted: 24. Merge
-	// is how many compacted files there are before they become one: 48.
+	// is how many compacted files of one level there are before they become
+	// one: 8.
 	Parts, Merge int
+	// Large is how many bytes of readings make a file that stays as it is: 128
+	// MiB, some 15 million readings.
+	Large int64
 	// Rows bounds a part: 300,000. They are in memory while it is filled.
 	Rows int
 	// Links is how many of the last databases stay under the name of their
@@ -45,7 +49,8 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	c.Grace = cmp.Or(c.Grace, 2*domain.Day)
 	c.Parts = cmp.Or(c.Parts, 24)
-	c.Merge = cmp.Or(c.Merge, 48)
+	c.Merge = cmp.Or(c.Merge, 8)
+	c.Large = cmp.Or(c.Large, 128<<20)
 	c.Rows = cmp.Or(c.Rows, 300_000)
 	c.Links = cmp.Or(c.Links, 8)
 	c.Memory = cmp.Or(c.Memory, "512MB")
@@ -81,6 +86,10 @@ type Publisher struct {
 	settled map[domain.SiteID]domain.Instant // up to where the tables hold the site's conclusions
 	last    Published
 	broken  bool // an error left the tables half filled
+
+	background bool // files of more than inline bytes are joined beside the publications
+	inline     int64
+	joining    *joining // or nil
 }
 
 // Open opens the folder for publishing. It is an error if another process
@@ -111,9 +120,9 @@ func Open(cfg Config) (*Publisher, error) {
 
 // Close gives the folder free. What was published stays.
 func (p *Publisher) Close() error {
-	var err error
+	err := p.joined(true)
 	if p.engine != nil {
-		err = p.engine.close()
+		err = errors.Join(err, p.engine.close())
 		p.engine = nil
 	}
 	return errors.Join(err, p.lock.Close())
@@ -184,6 +193,9 @@ func (p *Publisher) clearTmp() error {
 // reset empties the tables, which the next Publish fills from the first event
 // of the log, and reads again what the folder holds.
 func (p *Publisher) reset(ctx context.Context) error {
+	if err := p.joined(true); err != nil {
+		return err
+	}
 	if p.engine != nil {
 		if err := p.engine.close(); err != nil {
 			p.cfg.Logger.Warn("DuckDB did not close well", "err", err)
@@ -216,7 +228,7 @@ func (p *Publisher) ready(ctx context.Context) error {
 		}
 	}
 	p.history, p.settled, p.broken = newHistory(p.tables), map[domain.SiteID]domain.Instant{}, false
-	if err := p.serveReadings(ctx); err != nil {
+	if err := errors.Join(p.shape(ctx), p.serveReadings(ctx)); err != nil {
 		return fmt.Errorf("make tables: %w", err)
 	}
 	p.closed, p.books, p.held = map[domain.Position]figures{}, nil, newHeld()
