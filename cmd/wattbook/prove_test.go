@@ -31,8 +31,8 @@ func TestANoteIsProved(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	forged := strings.Replace(string(raw), "-0.18 USD", "-0.81 USD", 2)
-	if err := os.WriteFile(path, []byte(forged), 0o644); err != nil {
+	raw[len(raw)/2] ^= 1
+	if err := os.WriteFile(path, raw, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if said := s.run(strings.Fields("prove --check note.proof --key DIR/book/keys/log.pub")); !strings.Contains(said, "NOT PROVED") || !strings.HasSuffix(said, "= 1\n") {
