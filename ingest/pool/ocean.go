@@ -78,6 +78,7 @@ func decodeOcean(pages []page, d *decoding) {
 		d.refuse("%w", err)
 		return
 	}
+	last = min(last, d.observed.Floor(domain.Day)) // of days to come, nothing is known
 	for day := first; day <= last; day = day.Add(domain.Day) {
 		days[day] = &domain.PoolStatementReceived{Interval: domain.Interval{Start: day, End: day.Add(domain.Day)}, Unsplit: true}
 	}
