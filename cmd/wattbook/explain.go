@@ -9,6 +9,8 @@ import (
 
 	"wattbook/domain"
 	"wattbook/projections/facts"
+	"wattbook/projections/margin"
+	"wattbook/settlement/pools"
 )
 
 func explainVerb() verb {
@@ -18,7 +20,9 @@ func explainVerb() verb {
 		help: `
 Says in words and numbers why each load of a site ran or rested in the interval
 that holds the moment: what a megawatt-hour would have earned in each use, what
-it cost, and which limit decided. It reads only the decision on record.
+it cost, and which limit decided. That is the decision on record, as it was taken.
+Below it stands what mining earned since, as far as that is known by now: what its
+work should earn, and what the pool states of it.
 
 Example: wattbook explain --at 2026-10-14T17:35Z`,
 		run: explain,
@@ -48,11 +52,63 @@ func explain(ctx context.Context, p *program, args []string) error {
 		if !ok {
 			return undecided(b.facts, reg.Site, t, b.now())
 		}
-		if p.common.json {
-			return p.printJSON(d)
+		earned, err := minedIn(b.facts, reg, d.Interval)
+		if err != nil {
+			return err
 		}
-		return explainDecision(p.stdout, reg, d)
+		if p.common.json {
+			return p.printJSON(struct {
+				domain.AllocationDecided
+				Mining minedReport `json:"mining_revenue"`
+			}{d, earned})
+		}
+		if err := explainDecision(p.stdout, reg, d); err != nil {
+			return err
+		}
+		return earned.print(p.stdout, reg.Currency)
 	})
+}
+
+// minedReport is what mining earned in the interval of a decision, by what is
+// known now.
+type minedReport struct {
+	Basis    pools.Basis     `json:"revenue_basis"`
+	Revenue  *domain.Decimal `json:"revenue"`
+	Estimate *domain.Decimal `json:"estimate"`
+	Satoshi  *domain.Decimal `json:"satoshi"`
+
+	idle bool // there are no miners
+}
+
+func minedIn(f *facts.Facts, site domain.SiteRegistered, iv domain.Interval) (minedReport, error) {
+	var r minedReport
+	for row, err := range margin.Rows(f, site.Site, iv) {
+		if err != nil {
+			return r, err
+		}
+		r = minedReport{Basis: pools.BasisAt(f, row), Revenue: row.Mining.Revenue, Estimate: row.Estimate, idle: row.Mined.Miners == 0}
+		if row.Mined.Earned != nil {
+			v := domain.RoundRat(row.Mined.Earned, 0)
+			r.Satoshi = &v
+		}
+	}
+	return r, nil
+}
+
+func (r minedReport) print(out io.Writer, c domain.Currency) error {
+	var err error
+	switch {
+	case r.idle:
+	case r.Revenue == nil:
+		_, err = fmt.Fprintf(out, "\nWhat mining earned then is not known yet.\n")
+	case r.Basis == pools.Estimated:
+		_, err = fmt.Fprintf(out, "\nMining earned %s %s then, %s sat, as its accepted work is estimated: the pool has not stated the day.\n", group(r.Revenue.Fixed(2)), c, group(r.Satoshi.Fixed(0)))
+	default:
+		what := map[pools.Basis]string{pools.Stated: "as the pool states", pools.Received: "as the pool states and has paid"}[r.Basis]
+		_, err = fmt.Fprintf(out, "\nMining earned %s %s then, %s sat, %s for the day; its accepted work was estimated at %s %s.\n",
+			group(r.Revenue.Fixed(2)), c, group(r.Satoshi.Fixed(0)), what, decimal(r.Estimate, 2), c)
+	}
+	return err
 }
 
 // undecided says why there is no decision for a moment.

@@ -63,6 +63,10 @@ type marginReport struct {
 	Cost    domain.Decimal  `json:"cost"`
 	Margin  domain.Decimal  `json:"margin"`
 	PerMWh  *domain.Decimal `json:"margin_per_megawatt_hour"`
+	// Stated counts the intervals whose mining revenue a pool states; that of
+	// the others is estimated from accepted work.
+	Stated    int64 `json:"stated_intervals,omitempty"`
+	intervals int64
 }
 
 type invoiceReport struct {
@@ -172,6 +176,7 @@ func (s *screen) margins(t margin.Totals) {
 		s.Margins = append(s.Margins, m)
 	}
 	row("mining", t.Mining)
+	s.Margins[0].Stated, s.Margins[0].intervals = t.Stated, t.Intervals
 	row("ai", t.AI)
 	row("overhead", t.Overhead)
 	row("site", margin.Sum{
@@ -374,6 +379,11 @@ func (s *screen) printMargins(b *strings.Builder) {
 				off = append(off, fmt.Sprintf("%s less in %s", d.Neg().Fixed(columns[c].places), columns[c].name))
 			}
 		}
+	}
+	if m := s.Margins[0]; m.Stated > 0 && m.Stated == m.intervals {
+		b.WriteString("  (mining revenue is what the pool states)\n")
+	} else if m.Stated > 0 {
+		fmt.Fprintf(b, "  (mining revenue is what the pool states in %s of %s intervals, and what accepted work should earn in the others)\n", thousands(m.Stated), thousands(m.intervals))
 	}
 	if len(off) > 0 {
 		fmt.Fprintf(b, "  (each figure is rounded by itself: the lines above add up to %s)\n", strings.Join(off, " and "))

@@ -5,6 +5,11 @@
 // ten digits ([Places]); sums of rows are sums of the rounded amounts. A
 // price, a meter or a difficulty that is not known makes the amounts that need
 // it unknown, never zero.
+//
+// What mining earned is what its accepted work should earn, until the pool has
+// stated the whole day: from then on the day's amount, divided over its
+// intervals by their work, to the satoshi. A row says which it is. Decisions are
+// taken from estimates and are not touched.
 package margin
 
 import (
@@ -23,6 +28,7 @@ const Places = 10
 
 // Row is the margin of one metering interval.
 type Row struct {
+	Site     domain.SiteID
 	Interval domain.Interval
 	Price    *domain.Decimal // of energy, per MWh, without the site's adder
 	Mining   Use
@@ -31,6 +37,9 @@ type Row struct {
 	Cost     *domain.Decimal
 	Margin   *domain.Decimal // of the site
 	Mined    Work
+	// Estimate is what accepted work should earn, at the price of bitcoin: the
+	// revenue of mining until its pool states it. Nil: not known.
+	Estimate *domain.Decimal
 	// Estimated is true if any meter was estimated.
 	Estimated bool
 }
@@ -56,6 +65,11 @@ type Work struct {
 	// satoshi before rounding to whole ones. It is nil while the network's
 	// difficulty or fees are not known, or if no miner reported.
 	Expected *big.Rat
+	// Earned is what mining revenue is of, in satoshi: the part of what the pool
+	// states for the day, or Expected, as Basis says. It is nil if that is not
+	// known.
+	Earned *big.Rat
+	Basis  Basis
 	// Accounts are the parts of it by pool account, the site's first one first,
 	// if any miner reported. They sum to the whole.
 	Accounts []AccountWork
@@ -67,7 +81,9 @@ type AccountWork struct {
 	Pool     domain.PoolID
 	Account  string
 	Shares   domain.ShareDifficulty
-	Expected *big.Rat // as in [Work]
+	Expected *big.Rat // these three as in [Work]
+	Earned   *big.Rat
+	Basis    Basis
 }
 
 // Rows yields the margin of each interval of a site in order.
@@ -77,7 +93,7 @@ func Rows(f *facts.Facts, id domain.SiteID, iv domain.Interval) iter.Seq2[Row, e
 			yield(Row{}, fmt.Errorf("margins of %s: the site is not registered", id))
 			return
 		}
-		m := &maker{facts: f, id: id, table: f.Table(id)}
+		m := &maker{facts: f, id: id, table: f.Table(id), works: map[domain.Instant]Work{}}
 		for _, d := range f.Devices(id) {
 			if d.Kind == domain.KindMiner {
 				m.miners++
@@ -92,6 +108,11 @@ func Rows(f *facts.Facts, id domain.SiteID, iv domain.Interval) iter.Seq2[Row, e
 				return
 			}
 			m.terms = append(m.terms, terms...)
+		}
+		for _, terms := range f.PoolAccounts(id) {
+			if stated := Statements(f, terms, all); len(stated) > 0 {
+				m.stated = append(m.stated, &division{terms: terms, stated: stated})
+			}
 		}
 		for b := range balance.Rows(f, id, iv) {
 			if !yield(m.row(b), nil) {
@@ -109,11 +130,13 @@ type maker struct {
 	table  *facts.Table
 	miners int64
 	terms  []*accrual.Contract
+	stated []*division
+	works  map[domain.Instant]Work // of the days that are divided
 }
 
 func (m *maker) row(b balance.Row) Row {
 	m.site, _ = m.facts.SiteAt(m.id, b.Interval.Start)
-	r := Row{Interval: b.Interval, Estimated: b.Estimated()}
+	r := Row{Site: m.id, Interval: b.Interval, Estimated: b.Estimated()}
 	r.Mining.Energy, r.Mining.State = b.Use(domain.UseMining)
 	r.AI.Energy, r.AI.State = b.Use(domain.UseAI)
 	r.Overhead.Energy, r.Overhead.State = b.Revenue-r.Mining.Energy-r.AI.Energy, facts.Metered
@@ -123,8 +146,11 @@ func (m *maker) row(b balance.Row) Row {
 	case b.Estimated():
 		r.Overhead.State = facts.Estimated
 	}
-	r.Mined = m.work(b.Interval)
-	r.Mining.Revenue = m.mining(r.Mined, b.Interval)
+	r.Mined = m.earn(m.work(b.Interval), b.Interval.Start)
+	r.Estimate = m.mining(r.Mined.Expected, b.Interval)
+	if r.Mining.Revenue = r.Estimate; r.Mined.Basis == Stated || r.Mined.Earned != r.Mined.Expected {
+		r.Mining.Revenue = m.mining(r.Mined.Earned, b.Interval)
+	}
 	r.AI.Revenue = m.ai(b.Interval)
 	zero := domain.Decimal{}
 	r.Overhead.Revenue = &zero
@@ -151,6 +177,10 @@ func (m *maker) row(b balance.Row) Row {
 // work sums what the miners did, and prices it epoch by epoch. Work inside an
 // interval in which the difficulty changes is split by time.
 func (m *maker) work(iv domain.Interval) Work {
+	if w, ok := m.works[iv.Start]; ok {
+		return w
+	}
+	m.site, _ = m.facts.SiteAt(m.id, iv.Start)
 	c := m.table.Total(domain.ChannelShares, m.table.SlotOf(iv.Start))
 	w := Work{Shares: domain.ShareDifficulty{Int128: c.Value}, Reported: int64(c.Reported), Miners: m.miners}
 	if _, exact, ok := m.facts.FeesPerBlock(iv.Start); ok {
@@ -162,8 +192,18 @@ func (m *maker) work(iv domain.Interval) Work {
 	case w.Miners == 0:
 		w.Expected = new(big.Rat) // nobody to work
 	}
+	if len(m.stated) > 0 { // a day that is divided is asked for again, row by row
+		if int64(len(m.works)) > keptDays*int64(domain.Day/m.table.Step) {
+			clear(m.works)
+		}
+		m.works[iv.Start] = w
+	}
 	return w
 }
+
+// keptDays is of how many days the work is kept: those of accounts may begin at
+// different hours.
+const keptDays = 3
 
 // accounts prices the work account by account, each under its own terms.
 func (m *maker) accounts(w *Work, iv domain.Interval) {
@@ -172,13 +212,14 @@ func (m *maker) accounts(w *Work, iv domain.Interval) {
 		part := AccountWork{Pool: t.Pool, Account: t.Account}
 		part.Shares.Int128, _ = m.table.AccountWork(m.site, t, domain.ChannelShares, m.table.SlotOf(iv.Start))
 		part.Expected = Expected(m.facts, t, part.Shares, iv)
-		w.Expected = sum(w.Expected, part.Expected)
+		part.Earned, part.Basis = part.Expected, Estimated
+		w.Expected = add(w.Expected, part.Expected)
 		w.Accounts = append(w.Accounts, part)
 	}
 }
 
-// sum adds what is known; with what is not, nothing is.
-func sum(a, b *big.Rat) *big.Rat {
+// add adds what is known; with what is not, nothing is.
+func add(a, b *big.Rat) *big.Rat {
 	if a == nil || b == nil {
 		return nil
 	}
@@ -211,16 +252,16 @@ func Expected(f *facts.Facts, terms domain.PoolTerms, shares domain.ShareDifficu
 	return sum
 }
 
-// mining values expected satoshi at the price of bitcoin.
-func (m *maker) mining(w Work, iv domain.Interval) *domain.Decimal {
-	if w.Expected == nil || w.Expected.Sign() == 0 {
-		return decimalOf(w.Expected)
+// mining values satoshi at the price of bitcoin.
+func (m *maker) mining(satoshi *big.Rat, iv domain.Interval) *domain.Decimal {
+	if satoshi == nil || satoshi.Sign() == 0 {
+		return decimalOf(satoshi)
 	}
 	price, ok := m.facts.BitcoinPrice(m.site.Currency, iv)
 	if !ok {
 		return nil
 	}
-	return decimalOf(new(big.Rat).Mul(w.Expected, price.Shift(-8).Rat()))
+	return decimalOf(new(big.Rat).Mul(satoshi, price.Shift(-8).Rat()))
 }
 
 // decimalOf rounds an amount; what is unknown stays so.
@@ -269,6 +310,7 @@ func less(a, b *domain.Decimal) *domain.Decimal {
 // the intervals whose site margin is.
 type Totals struct {
 	Intervals, Unknown, Estimated int64
+	Stated                        int64 // intervals whose mining revenue a pool states
 	Mining, AI, Overhead          Sum
 	Cost, Margin                  domain.Decimal
 	Shares                        domain.ShareDifficulty
@@ -303,6 +345,9 @@ func Total(rows iter.Seq2[Row, error]) (Totals, error) {
 		if r.Estimated {
 			t.Estimated++
 		}
+		if r.Mined.Basis == Stated {
+			t.Stated++
+		}
 		for _, p := range []struct {
 			sum *Sum
 			use Use
@@ -335,14 +380,19 @@ func Total(rows iter.Seq2[Row, error]) (Totals, error) {
 }
 
 // Digest is the digest of rows: equal rows have equal digests, on any machine.
+// Mining revenue is in it as accepted work estimates it, whatever pools state:
+// closings that are on record are of that.
 func Digest(rows iter.Seq2[Row, error]) (domain.Digest, error) {
 	var d domain.Digester
 	for r, err := range rows {
 		if err != nil {
 			return domain.Digest{}, err
 		}
-		fmt.Fprintln(&d, r.Interval, text(r.Price), text(r.Cost), text(r.Margin), r.Mined.Shares, r.Mined.Reported, r.Mined.Miners, r.Mined.Provisional)
-		for _, u := range []Use{r.Mining, r.AI, r.Overhead} {
+		mining := r.Mining
+		mining.Revenue, mining.Margin = r.Estimate, less(r.Estimate, r.Mining.Cost)
+		site := less(plus(r.Estimate, r.AI.Revenue), r.Cost)
+		fmt.Fprintln(&d, r.Interval, text(r.Price), text(r.Cost), text(site), r.Mined.Shares, r.Mined.Reported, r.Mined.Miners, r.Mined.Provisional)
+		for _, u := range []Use{mining, r.AI, r.Overhead} {
 			fmt.Fprintln(&d, int64(u.Energy), u.State, text(u.Revenue), text(u.Cost), text(u.Margin))
 		}
 	}

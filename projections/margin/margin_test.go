@@ -67,6 +67,9 @@ func show(at string, r margin.Row) string {
 	}
 	rows = append(rows, fmt.Sprintf("site\t\t%s\t%s\t%s", text(revenue), text(r.Cost), text(r.Margin)))
 	foot := fmt.Sprintf("price %s, work %s of %d of %d miners, expected %s", text(r.Price), r.Mined.Shares.Decimal(), r.Mined.Reported, r.Mined.Miners, satoshi(r.Mined.Expected))
+	if r.Mined.Basis == margin.Stated {
+		foot += ", stated " + satoshi(r.Mined.Earned)
+	}
 	if r.Mined.Provisional {
 		foot += ", provisional"
 	}
@@ -76,6 +79,9 @@ func show(at string, r margin.Row) string {
 	for _, a := range r.Mined.Accounts {
 		if len(r.Mined.Accounts) > 1 {
 			foot += fmt.Sprintf("\n%s/%s: work %s, expected %s", a.Pool, a.Account, a.Shares.Decimal(), satoshi(a.Expected))
+			if a.Basis == margin.Stated {
+				foot += ", stated " + satoshi(a.Earned)
+			}
 		}
 	}
 	return logscript.Table(rows...) + foot + "\n"

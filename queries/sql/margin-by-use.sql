@@ -9,6 +9,7 @@ SELECT
   round(margin, 2) AS margin,
   per_megawatt_hour(margin, energy_milliwatt_hours) AS margin_per_mwh,
   currency,
+  revenue_basis, -- the least that mining revenue rests on: estimated (from accepted work), stated (by the pool) or received
   unknown_intervals -- of which the margin is not known, and not in the sums
 FROM margins_by_month
 WHERE month = COALESCE(getvariable('month'), (SELECT max(period) FROM closed_periods))

@@ -71,7 +71,9 @@ func (p *Publisher) settleClosings(ctx context.Context, log eventlog.Log, f *fac
 		if err != nil {
 			return err
 		}
-		if now != c.Margin || p.history.touched.since(c.AsOf) < c.Interval.End {
+		// What is known of a part of a stated day tells what its other parts earned.
+		end := margin.Around(f, c.Site, domain.Interval{Start: c.Interval.End - 1, End: c.Interval.End}).End
+		if now != c.Margin || p.history.touched.since(c.AsOf) < end {
 			again = append(again, c)
 			continue
 		}

@@ -27,7 +27,11 @@ func (p *Publisher) settleRows(ctx context.Context, f *facts.Facts) error {
 	for _, site := range f.Sites() {
 		table := f.Table(site.Site)
 		from, ok := p.settled[site.Site]
-		if since := table.Page(p.history.stale.since); !ok || since < from {
+		since := p.history.stale.since
+		if since != nothing().since && since != beginning {
+			since = margin.Around(f, site.Site, domain.Interval{Start: since, End: since + 1}).Start
+		}
+		if since = table.Page(since); !ok || since < from {
 			from = since
 			if err := p.takeOut(ctx, site.Site, since); err != nil {
 				return err
@@ -201,7 +205,7 @@ func (c *concluder) margins(run domain.Interval) error {
 		}
 		row = append(row, known(int64(revenue), state != facts.Unknown), optional(r.Cost), optional(r.Margin),
 			known(r.Mined.Shares.Decimal(), r.Mined.Reported > 0 || r.Mined.Miners == 0), r.Mined.Reported, r.Mined.Miners,
-			satoshi(r.Mined.Expected), r.Mined.Provisional, r.Estimated)
+			satoshi(r.Mined.Expected), satoshi(r.Mined.Earned), optional(r.Estimate), string(r.Mined.Basis), r.Mined.Provisional, r.Estimated)
 		if err := c.tables.add("margins", row...); err != nil {
 			return err
 		}

@@ -21,9 +21,17 @@ UNION ALL
 SELECT position, 'bitcoin', NULL, currency, start_utc, end_utc, price_per_bitcoin, 'BTC', price_as_published, source, recorded_utc, evidence
 FROM bitcoin_prices;
 
+-- What is stated is received when every account that is paid for the day has it.
+UPDATE margins SET revenue_basis = 'received'
+WHERE revenue_basis = 'stated' AND (
+  SELECT bool_and(d.revenue_basis = 'received') FROM pool_days d
+  WHERE d.site = margins.site AND d.start_utc <= margins.start_utc AND margins.start_utc < d.end_utc
+);
+
 -- Margins, one row a use.
 CREATE TEMP TABLE uses AS
-SELECT m.position, m.site, m.start_utc, m.local_day, m.currency, u.*, CAST(m.estimated AS BIGINT) AS estimated
+SELECT m.position, m.site, m.start_utc, m.local_day, m.currency, u.*, CAST(m.estimated AS BIGINT) AS estimated,
+  CASE WHEN u.use IN ('mining', 'site') THEN list_position(['estimated', 'stated', 'received'], m.revenue_basis) END AS basis
 FROM margins m, LATERAL (VALUES
   ('mining', mining_energy_milliwatt_hours, mining_revenue, mining_cost, mining_margin),
   ('ai', ai_energy_milliwatt_hours, ai_revenue, ai_cost, ai_margin),
@@ -33,14 +41,16 @@ FROM margins m, LATERAL (VALUES
 
 INSERT INTO margins_by_hour
 SELECT max(u.position), u.site, date_trunc('hour', u.start_utc) AS hour, timezone(any_value(s.zone), timezone('UTC', hour)), min(u.local_day), u.use, u.currency,
-  CAST(sum(u.energy) AS BIGINT), sum(u.revenue), sum(u.cost), sum(u.margin), count(*), count(*) - count(u.margin), CAST(sum(u.estimated) AS BIGINT)
+  CAST(sum(u.energy) AS BIGINT), sum(u.revenue), sum(u.cost), sum(u.margin), count(*), count(*) - count(u.margin), CAST(sum(u.estimated) AS BIGINT),
+  ['estimated', 'stated', 'received'][min(u.basis)]
 FROM uses u JOIN sites s USING (site)
 GROUP BY u.site, hour, u.use, u.currency
 ORDER BY u.site, hour, u.use;
 
 INSERT INTO margins_by_day
 SELECT max(position), site, local_day, use, currency,
-  CAST(sum(energy) AS BIGINT), sum(revenue), sum(cost), sum(margin), count(*), count(*) - count(margin), CAST(sum(estimated) AS BIGINT)
+  CAST(sum(energy) AS BIGINT), sum(revenue), sum(cost), sum(margin), count(*), count(*) - count(margin), CAST(sum(estimated) AS BIGINT),
+  ['estimated', 'stated', 'received'][min(basis)]
 FROM uses
 GROUP BY site, local_day, use, currency
 ORDER BY site, local_day, use;
@@ -48,7 +58,8 @@ ORDER BY site, local_day, use;
 INSERT INTO margins_by_month
 SELECT max(position), site, strftime(local_day, '%Y-%m') AS month, use, currency,
   CAST(sum(energy_milliwatt_hours) AS BIGINT), sum(revenue), sum(energy_cost), sum(margin),
-  CAST(sum(intervals) AS BIGINT), CAST(sum(unknown_intervals) AS BIGINT), CAST(sum(estimated_intervals) AS BIGINT)
+  CAST(sum(intervals) AS BIGINT), CAST(sum(unknown_intervals) AS BIGINT), CAST(sum(estimated_intervals) AS BIGINT),
+  ['estimated', 'stated', 'received'][min(list_position(['estimated', 'stated', 'received'], revenue_basis))]
 FROM margins_by_day
 GROUP BY site, month, use, currency
 ORDER BY site, month, use;

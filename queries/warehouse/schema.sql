@@ -135,7 +135,7 @@ CREATE TABLE margins (
   adder_per_megawatt_hour DECIMAL(28,10), -- delivery charges on top of it, in every cost here
   mining_energy_milliwatt_hours BIGINT, -- drawn by mining
   mining_state VARCHAR NOT NULL, -- how well that is known
-  mining_revenue DECIMAL(28,10), -- what the accepted work should earn, at the price of bitcoin
+  mining_revenue DECIMAL(28,10), -- by revenue_basis, at the price of bitcoin
   mining_cost DECIMAL(28,10), -- of its energy
   mining_margin DECIMAL(28,10), -- revenue less cost
   ai_energy_milliwatt_hours BIGINT, -- drawn by AI compute
@@ -155,6 +155,9 @@ CREATE TABLE margins (
   miners_reported BIGINT NOT NULL, -- miners that the work is of
   miners BIGINT NOT NULL, -- miners that there are
   expected_satoshi DECIMAL(28,10), -- what the pool should pay for the work, net of its agreed fee, before it is cut to whole satoshi
+  earned_satoshi DECIMAL(28,10), -- what mining_revenue is of: the interval's part of what the pool states for its day, by the work of each, or else what is expected
+  mining_estimate DECIMAL(28,10), -- what the accepted work should earn, at the price of bitcoin
+  revenue_basis VARCHAR NOT NULL, -- what mining_revenue rests on: estimated, stated (by the pool for the whole day) or received (and paid in full)
   provisional BOOLEAN NOT NULL, -- fees of the day's blocks are not published yet, and an earlier day's stand in
   estimated BOOLEAN NOT NULL -- a meter was estimated
 );
@@ -415,7 +418,8 @@ CREATE TABLE margins_by_hour (
   margin DECIMAL(38,10), -- revenue less cost
   intervals BIGINT NOT NULL, -- in the hour
   unknown_intervals BIGINT NOT NULL, -- of which the margin is not known
-  estimated_intervals BIGINT NOT NULL -- in which a meter was estimated
+  estimated_intervals BIGINT NOT NULL, -- in which a meter was estimated
+  revenue_basis VARCHAR -- the least that mining revenue rests on: estimated, stated or received; NULL of uses without it
 );
 
 -- Margins of each use by local day, likewise.
@@ -431,7 +435,8 @@ CREATE TABLE margins_by_day (
   margin DECIMAL(38,10), -- revenue less cost
   intervals BIGINT NOT NULL, -- in the day
   unknown_intervals BIGINT NOT NULL, -- of which the margin is not known
-  estimated_intervals BIGINT NOT NULL -- in which a meter was estimated
+  estimated_intervals BIGINT NOT NULL, -- in which a meter was estimated
+  revenue_basis VARCHAR -- the least that mining revenue rests on: estimated, stated or received; NULL of uses without it
 );
 
 -- Margins of each use by month of local days, likewise.
@@ -447,7 +452,8 @@ CREATE TABLE margins_by_month (
   margin DECIMAL(38,10), -- revenue less cost
   intervals BIGINT NOT NULL, -- in the month, as far as anything is known of it
   unknown_intervals BIGINT NOT NULL, -- of which the margin is not known
-  estimated_intervals BIGINT NOT NULL -- in which a meter was estimated
+  estimated_intervals BIGINT NOT NULL, -- in which a meter was estimated
+  revenue_basis VARCHAR -- the least that mining revenue rests on: estimated, stated or received; NULL of uses without it
 );
 
 -- What each customer earned the site, by local day. The cost is known where

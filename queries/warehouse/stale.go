@@ -9,7 +9,8 @@ import (
 
 // stale says from when on conclusions about intervals may differ from what
 // was drawn before: no fact changes what is concluded for an interval before
-// the one that the fact is about.
+// the one that the fact is about, but for the other intervals of a day that a
+// pool has stated ([margin.Around]): the day's amount is divided over them all.
 type stale struct{ since domain.Instant }
 
 // beginning is before every interval, and later than what overflows.
@@ -47,8 +48,10 @@ func (s *stale) learn(e domain.Event) {
 		from(e.At)
 	case domain.ContractSigned:
 		from(e.Start)
+	case domain.PoolStatementReceived:
+		from(e.Interval.Start)
 	case domain.DeviceReplaced, domain.ObservationRejected, domain.FactConflicted, domain.AllocationDecided,
-		domain.PoolStatementReceived, domain.PayoutReceived, domain.PayoutReversed, domain.PoolPayoutStated, domain.DifferenceMarked, domain.PayoutReconciled,
+		domain.PayoutReceived, domain.PayoutReversed, domain.PoolPayoutStated, domain.DifferenceMarked, domain.PayoutReconciled,
 		domain.PeriodClosed, domain.InvoiceIssued, domain.InvoiceVoided, domain.NoteIssued,
 		domain.PaymentReceived, domain.PrepaymentReceived, domain.ServiceCreditClaimed, domain.UtilityBilled, domain.CoinSold, domain.PaymentReversed:
 		// Nothing is concluded from them for an interval: their days, months and

@@ -10,13 +10,13 @@ import (
 )
 
 // Basis says what a day's mining revenue rests on.
-type Basis string
+type Basis = margin.Basis
 
 // The bases, in the order in which knowledge arrives.
 const (
-	Estimated Basis = "estimated" // from accepted work
-	Stated    Basis = "stated"    // by the pool, for the whole day
-	Received  Basis = "received"  // stated, and paid in full
+	Estimated = margin.Estimated
+	Stated    = margin.Stated
+	Received  = margin.Received
 )
 
 // BasisOf returns what the revenue of a reconciled day of an account rests on,
@@ -40,6 +40,28 @@ func BasisOf(f *facts.Facts, a Account, r domain.Reconciliation) (Basis, domain.
 	return Estimated, r.Expected
 }
 
+// BasisAt returns what the mining revenue of a metering interval rests on:
+// received, if all that pools state for the day of it has arrived.
+func BasisAt(f *facts.Facts, row margin.Row) Basis {
+	if row.Mined.Basis != Stated {
+		return Estimated
+	}
+	for _, w := range row.Mined.Accounts {
+		for _, a := range Accounts(f, row.Site) {
+			if a.Terms.Pool != w.Pool || a.Terms.Account != w.Account {
+				continue
+			}
+			around := domain.Interval{Start: row.Interval.Start.Add(-domain.Day), End: row.Interval.Start.Add(domain.Day)}
+			for r := range Days(f, a, around) {
+				if basis, _ := BasisOf(f, a, r); r.Interval.Contains(row.Interval.Start) && basis != Received {
+					return Stated
+				}
+			}
+		}
+	}
+	return Received
+}
+
 // Margin is what mining earned on an earning day, by what is known of it.
 type Margin struct {
 	Basis     Basis
@@ -56,8 +78,8 @@ type Margin struct {
 func (m Margin) Margin() domain.Decimal { return m.Revenue.Sub(m.Cost) }
 
 // MarginOf returns the margin of mining on a reconciled day of a site's account.
-// What is stated takes the place of what was estimated at the same prices: those
-// at which each interval's work was valued. Of several accounts, each bears the
+// What is stated takes the place of what was estimated, interval by interval as
+// margins have it, at the price of each. Of several accounts, each bears the
 // cost of the energy in proportion to the work that it got in the interval;
 // where there was none, the site's first bears it.
 func MarginOf(f *facts.Facts, a Account, r domain.Reconciliation) (Margin, error) {
@@ -71,44 +93,44 @@ func MarginOf(f *facts.Facts, a Account, r domain.Reconciliation) (Margin, error
 			m.Unknown++
 			continue
 		}
-		revenue, cost := a.part(row)
-		m.Estimated = m.Estimated.Add(revenue)
+		estimated, revenue, cost := a.part(row)
+		m.Estimated, m.Revenue = m.Estimated.Add(estimated), m.Revenue.Add(revenue)
 		m.Cost = m.Cost.Add(cost)
-	}
-	m.Revenue = m.Estimated
-	if m.Basis != Estimated && r.Expected > 0 {
-		v := new(big.Rat).Mul(m.Estimated.Rat(), big.NewRat(int64(m.Satoshi), int64(r.Expected)))
-		m.Revenue = domain.RoundRat(v, margin.Places)
 	}
 	return m, nil
 }
 
 // part returns the account's part of what mining earned and cost in an interval
-// of which both are known.
-func (a Account) part(row margin.Row) (revenue, cost domain.Decimal) {
+// of which both are known, and of what its work should have earned: nothing, if
+// that is not known.
+func (a Account) part(row margin.Row) (estimated, revenue, cost domain.Decimal) {
+	if row.Estimate != nil {
+		estimated = *row.Estimate
+	}
 	revenue, cost = *row.Mining.Revenue, *row.Mining.Cost
 	all := row.Mined.Accounts
 	if len(all) == 0 || len(all) == 1 && all[0].Pool == "" {
-		return revenue, cost // no miners, or the site named its account later
+		return estimated, revenue, cost // no miners, or the site named its account later
 	}
 	portion := func(of domain.Decimal, part, whole *big.Rat) domain.Decimal {
-		return domain.RoundRat(part.Mul(part, of.Rat()).Quo(part, whole), margin.Places)
+		if part == nil || whole == nil || whole.Sign() == 0 {
+			return domain.Decimal{}
+		}
+		part = new(big.Rat).Mul(part, of.Rat())
+		return domain.RoundRat(part.Quo(part, whole), margin.Places)
 	}
 	for i, w := range all {
 		switch {
 		case w.Pool != a.Terms.Pool || w.Account != a.Terms.Account:
 			continue
 		case len(all) == 1:
-			return revenue, cost
+			return estimated, revenue, cost
 		case row.Mined.Shares.Sign() > 0:
 			cost = portion(cost, new(big.Rat).SetInt(w.Shares.Big()), new(big.Rat).SetInt(row.Mined.Shares.Big()))
 		case i > 0:
 			cost = domain.Decimal{}
 		}
-		if row.Mined.Expected.Sign() > 0 {
-			return portion(revenue, new(big.Rat).Set(w.Expected), row.Mined.Expected), cost
-		}
-		return domain.Decimal{}, cost
+		return portion(estimated, w.Expected, row.Mined.Expected), portion(revenue, w.Earned, row.Mined.Earned), cost
 	}
-	return domain.Decimal{}, domain.Decimal{}
+	return domain.Decimal{}, domain.Decimal{}, domain.Decimal{}
 }
