@@ -50,6 +50,7 @@ func (s *stale) learn(e domain.Event) {
 		from(e.Start)
 	case domain.PoolStatementReceived:
 		from(e.Interval.Start)
+	case domain.ReadingsEstimated: // what it says is in readings
 	case domain.DeviceReplaced, domain.ObservationRejected, domain.FactConflicted, domain.AllocationDecided,
 		domain.PayoutReceived, domain.PayoutReversed, domain.PoolPayoutStated, domain.DifferenceMarked, domain.PayoutReconciled,
 		domain.PeriodClosed, domain.InvoiceIssued, domain.InvoiceVoided, domain.NoteIssued,
