@@ -130,16 +130,19 @@ func warehouseRebuild(ctx context.Context, p *program, v *finance) error {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	// What is there is brought to the end of the log first, so that the two can
-	// be compared.
+	// be compared; unless it was given up when it was opened.
+	before, goesOn := warehouse.Contents{}, v.publisher.GoesOn()
 	_, err := v.follow(ctx)
-	var before warehouse.Contents
-	if err == nil {
-		before, err = warehouse.ReadContents(ctx, v.dir, warehouse.Limits{})
+	if goesOn {
+		if err == nil {
+			before, err = warehouse.ReadContents(ctx, v.dir, warehouse.Limits{})
+		}
+		if err != nil {
+			fmt.Fprintf(p.stderr, "wattbook warehouse: the one before cannot be compared: %v\n", err)
+		}
+		err = v.publisher.Anew(ctx)
 	}
 	if err != nil {
-		fmt.Fprintf(p.stderr, "wattbook warehouse: the one before cannot be compared: %v\n", err)
-	}
-	if err := v.publisher.Anew(ctx); err != nil {
 		return err
 	}
 	out, err := v.publisher.Publish(ctx, v.log, v.facts) // at the same position, whatever was recorded since

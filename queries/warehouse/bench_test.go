@@ -31,24 +31,37 @@ const (
 // fleet is a generated site of 2,000 devices and the log of some of its days.
 type fleet struct {
 	*logscript.Player
+	step domain.Duration
 	next domain.Instant // boundary that is not polled yet
 	poll int64
+}
+
+// number returns what a variable of the environment says, or a default.
+func number(b *testing.B, name string, otherwise int) int {
+	b.Helper()
+	v := os.Getenv(name)
+	if v == "" {
+		return otherwise
+	}
+	n, err := strconv.Atoi(v)
+	if err != nil || n < 1 {
+		b.Fatalf("%s is %q, want a whole number from 1 on", name, v)
+	}
+	return n
 }
 
 // newFleet returns a site whose log holds days of 5-minute readings.
 // WATTBOOK_BENCH_DAYS says how many; 1 without it.
 func newFleet(b *testing.B) *fleet {
 	b.Helper()
-	days := 1
-	if v := os.Getenv("WATTBOOK_BENCH_DAYS"); v != "" {
-		var err error
-		if days, err = strconv.Atoi(v); err != nil || days < 1 {
-			b.Fatalf("WATTBOOK_BENCH_DAYS is %q, want a number of days", v)
-		}
-	}
-	f := &fleet{Player: logscript.New()}
+	return fleetOf(b, number(b, "WATTBOOK_BENCH_DAYS", 1), 5*domain.Minute)
+}
+
+func fleetOf(b *testing.B, days int, step domain.Duration) *fleet {
+	b.Helper()
+	f := &fleet{Player: logscript.New(), step: step}
 	var site strings.Builder
-	site.WriteString("now 2026-01-01T00:00\nsite fleet step=5m zone=America/Chicago loss=0.01 adder=5 fee=0.02 pool=foundry/s\nmeter revenue rated=200MW\n")
+	fmt.Fprintf(&site, "now 2026-01-01T00:00\nsite fleet step=%dm zone=America/Chicago loss=0.01 adder=5 fee=0.02 pool=foundry/s\nmeter revenue rated=200MW\n", step/domain.Minute)
 	for i := range fleetMeters {
 		fmt.Fprintf(&site, "meter c%d under=revenue use=mining rated=20MW\n", i)
 	}
@@ -59,8 +72,8 @@ func newFleet(b *testing.B) *fleet {
 	if err := f.Play(site.String()); err != nil {
 		b.Fatal(err)
 	}
-	f.next = domain.Unix(time.Date(2026, 1, 1, 0, 5, 0, 0, time.UTC).Unix())
-	for range days * 288 {
+	f.next = domain.Unix(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC).Unix()).Add(step)
+	for range days * int(domain.Day/step) {
 		f.round(b)
 	}
 	return f
@@ -69,7 +82,7 @@ func newFleet(b *testing.B) *fleet {
 // round records what all devices counted up to the next boundary.
 func (f *fleet) round(b *testing.B) {
 	b.Helper()
-	iv := domain.Interval{Start: f.next.Add(-5 * domain.Minute), End: f.next}
+	iv := domain.Interval{Start: f.next.Add(-f.step), End: f.next}
 	f.poll++
 	var events []eventlog.Draft
 	for first := 0; first < fleetMeters+fleetMiners; first += fleetSource {
@@ -96,7 +109,7 @@ func (f *fleet) round(b *testing.B) {
 	if _, err := f.Log.Append(context.Background(), eventlog.Write{Stream: "facts-fleet", Expect: eventlog.Any, Events: events}); err != nil {
 		b.Fatal(err)
 	}
-	f.next = f.next.Add(5 * domain.Minute)
+	f.next = f.next.Add(f.step)
 }
 
 func (f *fleet) fold(b *testing.B, known *facts.Facts) {
@@ -189,16 +202,38 @@ func BenchmarkVisible(b *testing.B) {
 	}
 }
 
-// BenchmarkQuery asks what is asked at month end, of the parts as they were
-// published step by step, and of one file that is sorted by hand.
-func BenchmarkQuery(b *testing.B) {
-	f := newFleet(b)
+// BenchmarkYear is a year of a site of 2,000 devices: the log is folded, and
+// published, first in one go and its last hours step by step; then what is
+// asked at month end is asked of the parts, and of one file that is sorted by
+// hand. Readings are of 30 minutes; WATTBOOK_BENCH_MINUTES says otherwise (5
+// takes some 10 GB of memory), and WATTBOOK_BENCH_YEAR_DAYS how many days a year
+// has.
+func BenchmarkYear(b *testing.B) {
+	f := fleetOf(b, number(b, "WATTBOOK_BENCH_YEAR_DAYS", 365), domain.Duration(number(b, "WATTBOOK_BENCH_MINUTES", 30))*domain.Minute)
 	known := facts.New()
-	p, dir := f.open(b)
+	began := time.Now()
 	f.fold(b, known)
-	if _, err := p.Publish(context.Background(), f.Log, known); err != nil {
+	replayed := time.Since(began)
+	p, dir := f.open(b)
+	began = time.Now()
+	out, err := p.Publish(context.Background(), f.Log, known)
+	if err != nil {
 		b.Fatal(err)
 	}
+	published := time.Since(began)
+	b.Run("rebuild", func(b *testing.B) {
+		for b.Loop() { // it was measured above: once is enough
+		}
+		b.ReportMetric(float64(out.ReadingRows)/published.Seconds(), "readings/s")
+		b.ReportMetric(float64(out.ReadingRows)/replayed.Seconds(), "replayed/s")
+		b.ReportMetric(published.Seconds()/replayed.Seconds(), "publish/replay")
+		size, err := warehouse.PartBytes(p)
+		if err != nil {
+			b.Fatal(err)
+		}
+		b.ReportMetric(float64(size)/float64(out.ReadingRows), "B/reading")
+		b.ReportMetric(float64(out.ReadingRows), "readings")
+	})
 	for range 12 { // the open epoch has small parts
 		f.round(b)
 		f.fold(b, known)
@@ -209,11 +244,13 @@ func BenchmarkQuery(b *testing.B) {
 	if err := warehouse.CopySorted(context.Background(), dir, "sorted.parquet"); err != nil {
 		b.Fatal(err)
 	}
+	last := f.next.Time().AddDate(0, -1, 0)
+	month := fmt.Sprintf("local_day BETWEEN '%s' AND '%s'", last.Format("2006-01-02"), f.next.Time().Format("2006-01-02"))
 	for _, q := range []struct{ name, statement string }{
 		{"energy-by-meter", "SELECT device, sum(value) FROM readings WHERE channel = 'energy.import' GROUP BY device"},
 		{"work-by-day", "SELECT local_day, sum(value), count(*) FROM readings WHERE channel = 'shares.accepted' GROUP BY local_day"},
 		{"one-device", "SELECT start_utc, value, register FROM readings WHERE device = 'm0777' ORDER BY start_utc"},
-		{"marks", "SELECT mark, provenance, count(*) FROM readings GROUP BY ALL"},
+		{"marks-of-a-month", "SELECT mark, provenance, count(*) FROM readings WHERE " + month + " GROUP BY ALL"},
 		{"registers-at-end", "SELECT device, max_by(register, end_utc) FROM readings WHERE channel = 'energy.import' GROUP BY device"},
 		{"behind-an-event", "SELECT count(*), sum(value) FROM readings WHERE position BETWEEN 2100 AND 2110"},
 	} {

@@ -37,3 +37,9 @@ func Joined(p *Publisher) {
 		j.done <- <-j.done
 	}
 }
+
+// PartBytes returns the size of the files of readings, without what is only
+// kept for its grace.
+func PartBytes(p *Publisher) (sum int64, err error) {
+	return sizeOf(p.layout.parts()), p.layout.missing()
+}

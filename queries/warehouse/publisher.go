@@ -152,6 +152,10 @@ func (p *Publisher) prepare(ctx context.Context) error {
 	return p.Anew(ctx)
 }
 
+// GoesOn reports whether the folder holds a warehouse that the next Publish
+// goes on with.
+func (p *Publisher) GoesOn() bool { return p.before.Position > 0 }
+
 // Anew begins a new warehouse in the folder: the next Publish makes it from
 // the first event of the log, and the one before it stays readable for the
 // grace.
