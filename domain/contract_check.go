@@ -18,58 +18,52 @@ func (e *TermError) Error() string { return fmt.Sprintf("contract %s: %s", e.Con
 
 // Validate reports the first term that cannot be billed, as a *[TermError].
 func (c ContractSigned) Validate() error {
-	fail := func(path, format string, args ...any) error {
-		return &TermError{c.Contract, path, fmt.Sprintf(format, args...)}
+	if all := c.Mistakes(); len(all) > 0 {
+		return all[0]
 	}
-	if err := CheckID("contract", c.Contract); err != nil {
-		return fail("id", "%v", err)
+	return nil
+}
+
+// Mistakes returns all terms that cannot be billed: those of the contract's
+// head first, then those of its charges in their order.
+func (c ContractSigned) Mistakes() (all []*TermError) {
+	fail := func(path, format string, args ...any) {
+		all = append(all, &TermError{c.Contract, path, fmt.Sprintf(format, args...)})
 	}
-	if err := CheckID("customer", c.Buyer.ID); err != nil {
-		return fail("buyer/id", "%v", err)
+	when := func(wrong bool, path, format string, args ...any) {
+		if wrong {
+			fail(path, format, args...)
+		}
 	}
-	if _, err := ParseCurrency(string(c.Currency)); err != nil {
-		return fail("currency", "%v", err)
+	for _, e := range []struct {
+		path string
+		err  error
+	}{{"id", CheckID("contract", c.Contract)}, {"buyer/id", CheckID("customer", c.Buyer.ID)}} {
+		when(e.err != nil, e.path, "%v", e.err)
 	}
-	switch {
-	case c.Series == "" || strings.Trim(c.Series, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") != "":
-		return fail("series", "series %q; invoice numbers start with capital letters and digits", c.Series)
-	case c.Version < 1:
-		return fail("version", "version %d; versions count from 1", c.Version)
-	case c.End != 0 && c.End <= c.Start:
-		return fail("end", "ends at %s, before it starts", c.End)
-	case c.PaymentDays < 0:
-		return fail("payment_days", "payment_days %d is negative", c.PaymentDays)
-	case c.PrepaidPortion.Sign() < 0 || c.PrepaidPortion.Cmp(NewDecimal(1, 0)) > 0:
-		return fail("prepaid_portion", "prepaid_portion %s; want 0 to 1", c.PrepaidPortion)
-	case len(c.Charges) == 0:
-		return fail("charges", "has no charges")
-	}
+	_, err := ParseCurrency(string(c.Currency))
+	when(err != nil, "currency", "%v", err)
+	when(c.Series == "" || strings.Trim(c.Series, "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789") != "", "series", "series %q; invoice numbers start with capital letters and digits", c.Series)
+	when(c.Version < 1, "version", "version %d; versions count from 1", c.Version)
+	when(c.End != 0 && c.End <= c.Start, "end", "ends at %s, before it starts", c.End)
+	when(c.PaymentDays < 0, "payment_days", "payment_days %d is negative", c.PaymentDays)
+	when(c.PrepaidPortion.Sign() < 0 || c.PrepaidPortion.Cmp(NewDecimal(1, 0)) > 0, "prepaid_portion", "prepaid_portion %s; want 0 to 1", c.PrepaidPortion)
+	when(len(c.Charges) == 0, "charges", "has no charges")
 	if path, rule := c.Tax.check(); rule != "" {
-		return fail(path, "%s", rule)
+		fail(path, "%s", rule)
 	}
 	for i, m := range c.Maintenance {
-		if !m.Valid() {
-			return fail(fmt.Sprintf("maintenance/%d", i), "maintenance %s is empty", m)
-		}
+		when(!m.Valid(), fmt.Sprintf("maintenance/%d", i), "maintenance %s is empty", m)
 	}
 	ids := map[string]Charge{}
 	for i, ch := range c.Charges {
-		where := fmt.Sprintf("charge %d (%s)", i+1, ch.ID)
-		path, rule := "id", ""
-		if _, twice := ids[ch.ID]; ch.ID == "" || twice {
-			rule = "its id is empty or used twice"
-		} else {
-			path, rule = ch.check(c, ids)
-		}
-		if v, digits := ch.Amount, c.Currency.Digits(); rule == "" && !v.Round(digits).Equal(v) {
-			path, rule = "amount", fmt.Sprintf("amount %s has more digits than %s has, which are %d", v, c.Currency, digits)
-		}
-		if rule != "" {
-			return fail(fmt.Sprintf("charges/%d/%s", i, path), "%s: %s", where, rule)
-		}
+		_, twice := ids[ch.ID]
+		ch.check(c, ids, func(path, rule string) {
+			fail(fmt.Sprintf("charges/%d/%s", i, path), "charge %d (%s): %s", i+1, ch.ID, rule)
+		}, twice)
 		ids[ch.ID] = ch
 	}
-	return nil
+	return all
 }
 
 // check returns the first rule that the tax breaks, and where.
@@ -90,18 +84,31 @@ func (t Tax) check() (path, rule string) {
 	return "", ""
 }
 
-// check returns the first rule that the charge breaks, and where. Before holds
-// the charges before it.
-func (c Charge) check(k ContractSigned, before map[string]Charge) (path, rule string) {
+// check reports the rules that the charge breaks, and where: of those that are
+// about the same, the first. Before holds the charges before it.
+func (c Charge) check(k ContractSigned, before map[string]Charge, report func(path, rule string), twice bool) {
+	if c.ID == "" || twice {
+		report("id", "its id is empty or used twice")
+	}
 	if c.Rate.Sign() < 0 || c.Overage.Sign() < 0 {
-		return "rate", "a rate is negative"
+		report("rate", "a rate is negative")
 	}
 	if path, rule := c.checkForce(k); rule != "" {
-		return path, rule
+		report(path, rule)
 	}
 	if c.OverageFactor.Sign() < 0 || !c.OverageFactor.IsZero() && !c.Overage.IsZero() {
-		return "overage_factor", "overage_factor is negative, or stands beside overage_rate"
+		report("overage_factor", "overage_factor is negative, or stands beside overage_rate")
 	}
+	if path, rule := c.checkKind(before); rule != "" {
+		report(path, rule)
+	}
+	if v, digits := c.Amount, k.Currency.Digits(); !v.Round(digits).Equal(v) {
+		report("amount", fmt.Sprintf("amount %s has more digits than %s has, which are %d", v, k.Currency, digits))
+	}
+}
+
+// checkKind checks what a charge of its kind needs.
+func (c Charge) checkKind(before map[string]Charge) (path, rule string) {
 	switch c.Kind {
 	case ChargeReservedGPUs, ChargeReservedPower:
 		if (c.Quantity <= 0 || c.Rate.IsZero()) && len(c.Ramp) == 0 {

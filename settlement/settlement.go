@@ -90,6 +90,25 @@ func (s *Settler) Close(ctx context.Context, site domain.SiteID, period domain.P
 	return c, nil
 }
 
+// Begun reports why a period cannot be closed because of when the site's book
+// begins: before, nothing is known.
+func (s *Settler) Begun(site domain.SiteID, period domain.Period) error {
+	reg, _ := s.Facts.Site(site)
+	zone, err := s.Facts.Zone(reg.Zone)
+	if err != nil {
+		return err
+	}
+	iv := period.In(zone)
+	begins, meters := s.Facts.Begins(site)
+	switch {
+	case !meters || begins <= iv.Start || s.Partial && begins < iv.End:
+		return nil
+	case begins >= iv.End:
+		return fmt.Errorf("close %s of %s: %w: all of it is before the book of the site, which begins at %s; import what was before (--partial is for the month in which the book begins)", period, site, ErrIncomplete, begins)
+	}
+	return fmt.Errorf("close %s of %s: %w: it begins at %s, and the book of the site begins at %s; import what was before, or say --partial to close it without that", period, site, ErrIncomplete, iv.Start, begins)
+}
+
 // whole reports why a period is not all there.
 func (s *Settler) whole(site domain.SiteID, c domain.PeriodClosed, gaps []Gap) error {
 	begins, meters := s.Facts.Begins(site)

@@ -45,7 +45,8 @@ func (in *inspection) against(f *facts.Facts, dir string, adding bool) error {
 		in.deviceAgainst(p, c.Devices[i], f)
 	}
 	for i, p := range in.root.at("contracts").items() {
-		if err := contractAgainst(p, c.Contracts[i].event(c.Site.ID), f); err != nil {
+		signed, _ := c.Contracts[i].event(c.Site.ID) // what is wrong with it is said
+		if err := contractAgainst(p, signed, f); err != nil {
 			return err
 		}
 	}

@@ -87,7 +87,15 @@ func (p *program) contractCheck(ctx context.Context, name, site string) error {
 		if err := d.against(b.facts, reg); err != nil {
 			return err
 		}
-		return say("against " + s.Data)
+		if err := say("against " + s.Data); err != nil || p.common.json {
+			return err
+		}
+		c := d.signed
+		c.Site = reg.Site
+		for _, s := range reaches(b.facts, c) {
+			fmt.Fprintln(p.stdout, s)
+		}
+		return nil
 	})
 }
 
@@ -153,7 +161,9 @@ func (p *program) saySigned(f *facts.Facts, c domain.ContractSigned, recorded bo
 		}
 	}
 	if p.common.json {
-		return p.printJSON(map[string]any{"contract": c.Contract, "version": c.Version, "recorded": recorded, "start": c.Start, "invoices_to_correct": touched})
+		return p.printJSON(map[string]any{
+			"contract": c.Contract, "version": c.Version, "recorded": recorded, "start": c.Start, "invoices_to_correct": touched, "closed_periods_to_bill": unbilled(f, c),
+		})
 	}
 	what := "is signed"
 	if !recorded {
@@ -163,7 +173,38 @@ func (p *program) saySigned(f *facts.Facts, c domain.ContractSigned, recorded bo
 	for _, n := range touched {
 		fmt.Fprintf(p.stdout, "invoice %s is for a time that it changes: the next invoice run corrects it by a note\n", n)
 	}
+	for _, period := range unbilled(f, c) {
+		fmt.Fprintf(p.stdout, "%s is closed, and the contract is in force in it: wattbook invoice run --period %s issues its invoice for that month, late\n", period, period)
+	}
 	return nil
+}
+
+// unbilled returns the closed periods in which a contract is in force, and for
+// which it has no invoice.
+func unbilled(f *facts.Facts, c domain.ContractSigned) []domain.Period {
+	periods := []domain.Period{}
+	for _, closed := range f.Periods() {
+		if _, billed := f.Invoice(c.Contract, closed.Period); closed.Site == c.Site && !billed && len(f.InForce(c.Contract, closed.Interval)) > 0 {
+			periods = append(periods, closed.Period)
+		}
+	}
+	return periods
+}
+
+// reaches says what a contract that is not signed yet will cause, since it
+// begins in a period that is closed.
+func reaches(f *facts.Facts, c domain.ContractSigned) (says []string) {
+	for _, closed := range f.Periods() {
+		if closed.Site != c.Site || c.Start >= closed.Interval.End || c.End != 0 && c.End <= closed.Interval.Start {
+			continue
+		}
+		if i, billed := f.Invoice(c.Contract, closed.Period); billed {
+			says = append(says, fmt.Sprintf("%s is closed: the next invoice run after it is signed corrects invoice %s by a note", closed.Period, i.Invoice.Number))
+		} else {
+			says = append(says, fmt.Sprintf("%s is closed: once it is signed, wattbook invoice run --period %s issues its invoice for that month, late", closed.Period, closed.Period))
+		}
+	}
+	return says
 }
 
 func contractShow(p *program, f *facts.Facts, id domain.ContractID, version int64) error {

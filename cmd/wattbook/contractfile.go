@@ -133,8 +133,9 @@ type contractDocument struct {
 	signed domain.ContractSigned
 }
 
-// readContract reads a contract's file. Errors name the file, the line and the
-// rule.
+// readContract reads a contract's file. Its error names all mistakes: each with
+// the file, the line and the rule. Those of form come first, since what a file
+// means is not known before it has none.
 func readContract(name string, raw []byte) (contractDocument, error) {
 	d := contractDocument{path: name}
 	var root yaml.Node
@@ -145,34 +146,50 @@ func readContract(name string, raw []byte) (contractDocument, error) {
 		return d, configf("contract %s is empty", name)
 	}
 	d.root = root.Content[0]
+	return d, d.decode()
+}
+
+// decode reads the contract that the document's node is.
+func (d *contractDocument) decode() error {
 	var c contractFile
-	if err := checkTerms(name, d.root, reflect.TypeOf(c)); err != nil {
-		return d, err
+	form := checkTerms(d.path, d.root, reflect.TypeOf(c))
+	var types *yaml.TypeError
+	if err := d.root.Decode(&c); errors.As(err, &types) {
+		for _, e := range types.Errors { // "line 9: cannot unmarshal …"
+			if !strings.Contains(e, "already defined at line") { // which is said
+				form = append(form, configf("%s:%s", d.path, strings.TrimPrefix(e, "line ")))
+			}
+		}
+	} else if err != nil {
+		form = append(form, configf("contract %s: %w", d.path, err))
 	}
-	if err := d.root.Decode(&c); err != nil {
-		return d, configf("contract %s: %w", name, err)
+	if len(form) > 0 {
+		return errors.Join(form...)
 	}
-	if err := d.read(c); err != nil {
-		return d, d.locate(err)
-	}
+	all := d.read(c)
 	// A version that is left out is given when the contract is signed.
 	check := d.signed
 	check.Version = max(check.Version, 1)
-	return d, d.locate(check.Validate())
+	for _, m := range check.Mistakes() {
+		all = append(all, m)
+	}
+	slices.SortStableFunc(all, func(a, b error) int { return d.line(a) - d.line(b) })
+	for i, err := range all {
+		all[i] = d.locate(err)
+	}
+	return errors.Join(all...)
 }
 
 // checkTerms refuses keys that the type does not have, and keys that are given
 // twice.
-func checkTerms(name string, n *yaml.Node, t reflect.Type) error {
+func checkTerms(name string, n *yaml.Node, t reflect.Type) (all []error) {
 	for t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
 	switch {
 	case n.Kind == yaml.SequenceNode && t.Kind() == reflect.Slice:
 		for _, c := range n.Content {
-			if err := checkTerms(name, c, t.Elem()); err != nil {
-				return err
-			}
+			all = append(all, checkTerms(name, c, t.Elem())...)
 		}
 	case n.Kind == yaml.MappingNode && t.Kind() == reflect.Struct:
 		fields := fieldsOf(t)
@@ -187,17 +204,16 @@ func checkTerms(name string, n *yaml.Node, t reflect.Type) error {
 			field, ok := fields[key.Value]
 			switch {
 			case !ok:
-				return configf("%s:%d: there is no key %q here; did you mean %q?", name, key.Line, key.Value, nearest(key.Value, known))
+				all = append(all, configf("%s:%d: there is no key %q here; did you mean %q?", name, key.Line, key.Value, nearest(key.Value, known)))
+				continue
 			case seen[key.Value]:
-				return configf("%s:%d: key %q is given twice", name, key.Line, key.Value)
+				all = append(all, configf("%s:%d: key %q is given twice", name, key.Line, key.Value))
 			}
 			seen[key.Value] = true
-			if err := checkTerms(name, n.Content[i+1], t.FieldByIndex(field).Type); err != nil {
-				return err
-			}
+			all = append(all, checkTerms(name, n.Content[i+1], t.FieldByIndex(field).Type)...)
 		}
 	}
-	return nil
+	return all
 }
 
 // readContractFile is [readContract] of a file of the verb's folder.
@@ -211,9 +227,17 @@ func (p *program) readContractFile(name string) (contractDocument, error) {
 
 // locate puts the file and the line of a term before the rule that it breaks.
 func (d contractDocument) locate(err error) error {
+	if line := d.line(err); line > 0 {
+		return configf("%s:%d: %s", d.path, line, err)
+	}
+	return err
+}
+
+// line returns the line of the term that an error is about, or 0.
+func (d contractDocument) line(err error) int {
 	var term *domain.TermError
 	if !errors.As(err, &term) {
-		return err
+		return 0
 	}
 	at := d.root
 	for key := range strings.SplitSeq(term.Path, "/") {
@@ -223,7 +247,7 @@ func (d contractDocument) locate(err error) error {
 		}
 		at = next
 	}
-	return configf("%s:%d: %s", d.path, at.Line, err)
+	return at.Line
 }
 
 // child returns the value of a key or the element of a number, or nil.
@@ -243,20 +267,21 @@ func child(n *yaml.Node, key string) *yaml.Node {
 	return nil
 }
 
-// read makes the event of a file.
-func (d *contractDocument) read(c contractFile) error {
-	fail := func(path, format string, args ...any) error {
-		return &domain.TermError{Contract: c.ID, Path: path, Rule: fmt.Sprintf(format, args...)}
+// read makes the event of a file, and returns the rules that only a file can
+// break.
+func (d *contractDocument) read(c contractFile) (all []error) {
+	fail := func(path, format string, args ...any) {
+		all = append(all, &domain.TermError{Contract: c.ID, Path: path, Rule: fmt.Sprintf(format, args...)})
 	}
 	zone, err := time.LoadLocation(c.Zone)
-	if err != nil || c.Zone == "" {
-		return fail("zone", "zone %q is not an IANA time zone such as America/Chicago", c.Zone)
+	if err != nil || c.Zone == "" || c.Zone == "Local" {
+		fail("zone", "zone %q is not an IANA time zone such as America/Chicago", c.Zone)
+		zone = time.UTC
 	}
-	var wrong error
 	at := func(path, s string) domain.Instant {
 		t, err := localTime(s, zone)
-		if err != nil && wrong == nil {
-			wrong = fail(path, "%v", err)
+		if err != nil {
+			fail(path, "%v", err)
 		}
 		return t
 	}
@@ -275,13 +300,22 @@ func (d *contractDocument) read(c contractFile) error {
 	}
 	for i, f := range c.Charges {
 		path := fmt.Sprintf("charges/%d/", i)
-		ch, rule := f.charge(func(key, s string) domain.Instant { return at(path+key, s) })
-		if rule != nil && wrong == nil {
-			wrong = fail(path+rule.path, "charge %d (%s): %s", i+1, f.ID, rule.text)
+		ch, rules := f.charge(func(key, s string) domain.Instant { return at(path+key, s) })
+		for _, r := range rules {
+			fail(path+r.path, "charge %d (%s): %s", i+1, f.ID, r.text)
 		}
 		d.signed.Charges = append(d.signed.Charges, ch)
 	}
-	return wrong
+	return all
+}
+
+// event returns the contract of a file, or of a site's configuration, and the
+// rules that only a file can break.
+func (c contractFile) event(site domain.SiteID) (domain.ContractSigned, []error) {
+	var d contractDocument
+	wrong := d.read(c)
+	d.signed.Site = site
+	return d.signed, wrong
 }
 
 // broken is a rule that only a file can break.
@@ -289,12 +323,10 @@ type broken struct{ path, text string }
 
 // charge makes the charge of a file. The ends that tiers and steps of a ramp
 // state twice must agree.
-func (f chargeFile) charge(at func(key, s string) domain.Instant) (domain.Charge, *broken) {
-	var rule *broken
+func (f chargeFile) charge(at func(key, s string) domain.Instant) (domain.Charge, []broken) {
+	var rules []broken
 	wrong := func(path, format string, args ...any) {
-		if rule == nil {
-			rule = &broken{path, fmt.Sprintf(format, args...)}
-		}
+		rules = append(rules, broken{path, fmt.Sprintf(format, args...)})
 	}
 	c := domain.Charge{
 		ID: f.ID, Kind: domain.ChargeKind(f.Kind), Description: f.Description, Quantity: f.Quantity, Rate: f.Rate, Overage: f.Overage,
@@ -337,7 +369,7 @@ func (f chargeFile) charge(at func(key, s string) domain.Instant) (domain.Charge
 			c.SLA.Bands = append(c.SLA.Bands, domain.SLABand{Below: b.Below, Portion: b.Portion})
 		}
 	}
-	return c, rule
+	return c, rules
 }
 
 func (f partyFile) party() domain.Party {
@@ -365,8 +397,9 @@ func localTime(s string, zone *time.Location) (domain.Instant, error) {
 // its indexes, and that its windows change where metering intervals do.
 func (d contractDocument) against(f *facts.Facts, site domain.SiteRegistered) error {
 	c := d.signed
-	fail := func(path, format string, args ...any) error {
-		return d.locate(&domain.TermError{Contract: c.Contract, Path: path, Rule: fmt.Sprintf(format, args...)})
+	var all []error
+	fail := func(path, format string, args ...any) {
+		all = append(all, d.locate(&domain.TermError{Contract: c.Contract, Path: path, Rule: fmt.Sprintf(format, args...)}))
 	}
 	var known []string
 	for _, dev := range f.Devices(site.Site) {
@@ -379,7 +412,7 @@ func (d contractDocument) against(f *facts.Facts, site domain.SiteRegistered) er
 		}
 		for _, dev := range ch.Devices() {
 			if !slices.Contains(known, string(dev)) {
-				return fail(fmt.Sprintf("charges/%d/%s", i, path), "charge %d (%s): device %s is not registered at %s; did you mean %q?", i+1, ch.ID, dev, site.Site, nearest(string(dev), known))
+				fail(fmt.Sprintf("charges/%d/%s", i, path), "charge %d (%s): device %s is not registered at %s; did you mean %q?", i+1, ch.ID, dev, site.Site, nearest(string(dev), known))
 			}
 		}
 		index := ch.Index
@@ -387,15 +420,15 @@ func (d contractDocument) against(f *facts.Facts, site domain.SiteRegistered) er
 			index = site.Node
 		}
 		if index != "" && !f.Priced(index, c.Currency) {
-			return fail(fmt.Sprintf("charges/%d/index", i), "charge %d (%s): index %s has no published price in %s; import some first", i+1, ch.ID, index, c.Currency)
+			fail(fmt.Sprintf("charges/%d/index", i), "charge %d (%s): index %s has no published price in %s; import some first", i+1, ch.ID, index, c.Currency)
 		}
 		for j, w := range ch.Windows {
 			from, to, _, err := w.Minutes()
 			step := int(site.Step / domain.Minute)
 			if err == nil && step > 0 && (from%step != 0 || to%step != 0) {
-				return fail(fmt.Sprintf("charges/%d/windows/%d", i, j), "charge %d (%s): window %q changes inside a metering interval of %s", i+1, ch.ID, w.Name, site.Step)
+				fail(fmt.Sprintf("charges/%d/windows/%d", i, j), "charge %d (%s): window %q changes inside a metering interval of %s", i+1, ch.ID, w.Name, site.Step)
 			}
 		}
 	}
-	return nil
+	return errors.Join(all...)
 }

@@ -195,6 +195,27 @@ func followed(n *yaml.Node) *yaml.Node {
 	return n
 }
 
+// walk returns the place of a term, such as charges/0/rate.
+func (p place) walk(path string) place {
+	for key := range strings.SplitSeq(path, "/") {
+		next := p.at(key)
+		if i, err := strconv.Atoi(key); err == nil {
+			items := p.items()
+			if i >= len(items) {
+				return p
+			}
+			next = items[i]
+		} else if next.node == nil && p.at(key+"_portion").node != nil {
+			next = p.at(key + "_portion")
+		}
+		if next.node == nil {
+			return p
+		}
+		p = next
+	}
+	return p
+}
+
 // troubled reports whether something is wrong here or below.
 func (p place) troubled() bool {
 	return slices.ContainsFunc(p.in.problems, func(q problem) bool {
@@ -228,6 +249,9 @@ func (p place) decode(v reflect.Value) {
 	}
 	_, text := v.Addr().Interface().(encoding.TextUnmarshaler)
 	switch {
+	case v.Kind() == reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		p.decode(v.Elem())
 	case v.Kind() == reflect.Struct && !text:
 		p.decodeStruct(v)
 	case v.Kind() == reflect.Slice && !text:

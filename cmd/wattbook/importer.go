@@ -165,6 +165,9 @@ func (e *engine) importFile(ctx context.Context, p *program, o importOptions, ki
 		err = p.printJSON(report)
 	} else {
 		report.print(p.stdout, got)
+		if odds := got.Conflicts + got.Marks[domain.MarkConflict]; odds > 0 && !o.corrects && slices.Contains(importKinds()[kind], "corrects") {
+			fmt.Fprintf(p.stdout, "What contradicts the record does not count. If the file is right, say so: wattbook import %s %s --corrects\n", kind, path)
+		}
 	}
 	if err == nil && (got.Conflicts > 0 || got.Rejected > 0 || got.Marks[domain.MarkConflict] > 0) {
 		return errFinding
@@ -282,7 +285,11 @@ func (f importedFile) decode(text []byte) (ingest.Delivery, error) {
 		return d, fmt.Errorf("%s describes site %s and not %s", f.name, config.Site.ID, f.site.Site)
 	}
 	for _, c := range config.Contracts {
-		d.Facts = append(d.Facts, c.event(f.site.Site))
+		signed, wrong := c.event(f.site.Site)
+		if err := errors.Join(wrong...); err != nil {
+			return d, fmt.Errorf("%s: %w", f.name, err)
+		}
+		d.Facts = append(d.Facts, signed)
 	}
 	return d, nil
 }

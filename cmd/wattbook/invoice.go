@@ -105,6 +105,9 @@ func invoiceRun(ctx context.Context, p *program, b *book, site string, period do
 	s := &settlement.Settler{Log: b.log, Facts: b.facts, Now: b.now, Render: render(b.facts), RenderNote: renderNote(b.facts), Layout: document.Layout, Partial: partial}
 	_, before := b.facts.Closed(reg.Site, period)
 	if !before { // a period that cannot be billed stays open
+		if err := s.Begun(reg.Site, period); err != nil {
+			return err
+		}
 		if _, _, err := s.Drafts(reg.Site, period, only); err != nil {
 			return err
 		}
@@ -284,10 +287,10 @@ func printInvoice(p *program, what string, inv domain.Invoice, documents []domai
 	}
 	fmt.Fprintf(out, "\n    subtotal %s\n    %s %s\n    total    %s %s\n\n", group(inv.Subtotal.Amount()), tax, group(inv.TaxDue.Amount()), group(inv.Total.Amount()), inv.Total.Currency)
 	if !inv.Prepaid.IsZero() {
-		fmt.Fprintf(out, "    prepaid  %s\n    to pay   %s\n\n", inv.Prepaid, inv.Payable())
+		fmt.Fprintf(out, "    prepaid  %s\n    to pay   %s\n\n", moneyText(inv.Prepaid), moneyText(inv.Payable()))
 	}
 	for _, b := range inv.Balances {
-		fmt.Fprintf(out, "    %s: %s opening, %s added, %s drawn, %s expired, %s left\n", b.Charge, b.Opening, b.Added, b.Drawn, b.Expired, b.Closing)
+		fmt.Fprintf(out, "    %s: %s opening, %s added, %s drawn, %s expired, %s left\n", b.Charge, moneyText(b.Opening), moneyText(b.Added), moneyText(b.Drawn), moneyText(b.Expired), moneyText(b.Closing))
 	}
 	fmt.Fprintf(out, "drawn at position %d of the log\n", inv.AsOf)
 	for _, d := range documents {

@@ -298,13 +298,16 @@ func invoiceVoid(ctx context.Context, p *program, b *book, number, why string) e
 func printStanding(p *program, s receivables.Standing, f *facts.Facts) {
 	fmt.Fprintf(p.stdout, "%s", s.State)
 	if s.State != receivables.Voided {
-		fmt.Fprintf(p.stdout, ": paid %s, open %s", s.Paid, s.Open)
+		fmt.Fprintf(p.stdout, ": paid %s, open %s", moneyText(s.Paid), moneyText(s.Open))
 	}
 	fmt.Fprintln(p.stdout)
 	for _, n := range f.Notes(s.Invoice.Number) {
-		fmt.Fprintf(p.stdout, "%s note %s of %s\n", n.Note.Kind, n.Note.Number, n.Note.Total)
+		fmt.Fprintf(p.stdout, "%s note %s of %s\n", n.Note.Kind, n.Note.Number, moneyText(n.Note.Total))
 	}
 }
+
+// moneyText writes money as people read it: "1,234.50 USD".
+func moneyText(m domain.Money) string { return group(m.Amount()) + " " + string(m.Currency) }
 
 func invoiceList(p *program, b *book, site string) error {
 	reg, err := b.siteNamed(site)

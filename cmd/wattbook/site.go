@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -64,9 +65,9 @@ type siteConfig struct {
 			Reserve domain.Decimal  `yaml:"reserve_kw"`
 		} `yaml:"dispatch"`
 	} `yaml:"site"`
-	Devices   []deviceConfig   `yaml:"devices"`
-	Contracts []contractConfig `yaml:"contracts"`
-	Sources   []sourceConfig   `yaml:"sources"`
+	Devices   []deviceConfig `yaml:"devices"`
+	Contracts []contractFile `yaml:"contracts"`
+	Sources   []sourceConfig `yaml:"sources"`
 }
 
 type deviceConfig struct {
@@ -82,43 +83,6 @@ type deviceConfig struct {
 	TypicalPower  domain.Decimal  `yaml:"typical_kw"`
 	RatedHashes   domain.Decimal  `yaml:"rated_terahash_per_second"`
 	TypicalHashes domain.Decimal  `yaml:"typical_terahash_per_second"`
-}
-
-type partyConfig struct {
-	ID      domain.CustomerID `yaml:"id"`
-	Name    string            `yaml:"name"`
-	Address []string          `yaml:"address"`
-	Country string            `yaml:"country"`
-	TaxID   string            `yaml:"tax_id"`
-}
-
-type contractConfig struct {
-	ID          domain.ContractID `yaml:"id"`
-	Version     int64             `yaml:"version"`
-	Seller      partyConfig       `yaml:"seller"`
-	Buyer       partyConfig       `yaml:"buyer"`
-	Series      string            `yaml:"series"`
-	Currency    string            `yaml:"currency"`
-	Zone        string            `yaml:"zone"`
-	Start       domain.Instant    `yaml:"start"`
-	End         domain.Instant    `yaml:"end"`
-	PaymentDays int64             `yaml:"payment_days"`
-	Tax         struct {
-		Name   string         `yaml:"name"`
-		Rate   domain.Decimal `yaml:"rate_portion"`
-		Reason string         `yaml:"reason"`
-	} `yaml:"tax"`
-	Charges []struct {
-		ID          string            `yaml:"id"`
-		Kind        string            `yaml:"kind"`
-		Description string            `yaml:"description"`
-		Quantity    int64             `yaml:"quantity"`
-		Rate        domain.Decimal    `yaml:"rate"`
-		Overage     domain.Decimal    `yaml:"overage_rate"`
-		Meters      []domain.DeviceID `yaml:"meters"`
-		Adder       domain.Decimal    `yaml:"adder_per_mwh"`
-		LossPortion domain.Decimal    `yaml:"loss_portion"`
-	} `yaml:"charges"`
 }
 
 // sourceConfig describes a source. Which keys apply depends on its type.
@@ -214,7 +178,10 @@ func (c siteConfig) events() ([]domain.Event, error) {
 		events = append(events, e)
 	}
 	for _, k := range c.Contracts {
-		e := k.event(s.ID)
+		e, wrong := k.event(s.ID)
+		if err := errors.Join(wrong...); err != nil {
+			return nil, err
+		}
 		if err := e.Validate(); err != nil {
 			return nil, err
 		}
@@ -241,24 +208,6 @@ func (d deviceConfig) event(site domain.SiteID) (e domain.DeviceRegistered, err 
 		return e, fmt.Errorf("device %s: typical_terahash_per_second: %w", d.ID, err)
 	}
 	return e, e.Validate()
-}
-
-func (k contractConfig) event(site domain.SiteID) domain.ContractSigned {
-	party := func(p partyConfig) domain.Party {
-		return domain.Party{ID: p.ID, Name: p.Name, Address: p.Address, Country: p.Country, TaxID: p.TaxID}
-	}
-	e := domain.ContractSigned{
-		Site: site, Contract: k.ID, Version: k.Version, Seller: party(k.Seller), Buyer: party(k.Buyer), Series: k.Series,
-		Currency: domain.Currency(k.Currency), Zone: k.Zone, Start: k.Start, End: k.End, PaymentDays: k.PaymentDays,
-		Tax: domain.Tax{Name: k.Tax.Name, Rate: k.Tax.Rate, Reason: k.Tax.Reason},
-	}
-	for _, c := range k.Charges {
-		e.Charges = append(e.Charges, domain.Charge{
-			ID: c.ID, Kind: domain.ChargeKind(c.Kind), Description: c.Description, Quantity: c.Quantity,
-			Rate: c.Rate, Overage: c.Overage, Meters: c.Meters, Adder: c.Adder, LossPortion: c.LossPortion,
-		})
-	}
-	return e
 }
 
 // powerOf returns kilowatts as a power; they must be whole milliwatts.

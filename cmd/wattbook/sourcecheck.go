@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -254,11 +255,12 @@ func (in *inspection) checkContracts() {
 		checkParty(p.at("buyer"), k.Buyer)
 		checkCurrency(p.at("currency"), k.Currency)
 		checkZone(p.at("zone"), k.Zone)
+		signed, wrong := k.event("site")
 		switch {
 		case !p.at("start").given():
 			p.at("start").failf("is missing; write when the contract begins, such as 2026-07-01T05:00:00Z")
-		case k.End != 0 && k.End <= k.Start:
-			p.at("end").failf("%s is not after start, %s; correct one of the two", k.End, k.Start)
+		case signed.End != 0 && signed.End <= signed.Start:
+			p.at("end").failf("%s is not after start, %s; correct one of the two", signed.End, signed.Start)
 		}
 		if k.PaymentDays < 0 || k.PaymentDays > 366 {
 			p.at("payment_days").failf("%d is not from 0 to 366; write after how many days an invoice is due", k.PaymentDays)
@@ -269,13 +271,21 @@ func (in *inspection) checkContracts() {
 			tax.at("reason").failf("is missing; a tax of nothing needs the reason that the invoice gives")
 		}
 		in.checkCharges(p.at("charges"), k)
-		if err := k.event("site").Validate(); err != nil && !p.troubled() {
-			p.failf("%v", err)
+		for _, m := range signed.Mistakes() {
+			wrong = append(wrong, m)
+		}
+		for _, err := range wrong { // what is said already in other words is not said again
+			var term *domain.TermError
+			if errors.As(err, &term) {
+				if at := p.walk(term.Path); !at.troubled() && !(strings.HasPrefix(term.Path, "tax/") && tax.troubled()) {
+					at.failf("%s", term.Rule)
+				}
+			}
 		}
 	}
 }
 
-func checkParty(p place, party partyConfig) {
+func checkParty(p place, party partyFile) {
 	checkName(p.at("id"), "customer", party.ID)
 	if strings.TrimSpace(party.Name) == "" {
 		p.at("name").failf("is missing; write the name that the invoice shows")
@@ -285,7 +295,7 @@ func checkParty(p place, party partyConfig) {
 	}
 }
 
-func (in *inspection) checkCharges(p place, k *contractConfig) {
+func (in *inspection) checkCharges(p place, k *contractFile) {
 	for i, item := range p.items() {
 		c := &k.Charges[i]
 		for _, m := range c.Meters {

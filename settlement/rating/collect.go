@@ -242,6 +242,10 @@ func incomplete(f *facts.Facts, c *accrual.Contract, p accrual.Part, at, in doma
 	}
 	for _, m := range meters {
 		if _, state := table.Energy(m, table.SlotOf(at.Start)); state == facts.Unknown {
+			if since, _ := f.Since(c.Site, m); at.Start < since {
+				return fmt.Errorf("contract %s, charge %s: %w: meter %s has no reading for %s: its first one is of %s; import what was before (wattbook import readings), or let the charge begin there",
+					c.Contract, p.Charge.ID, ErrIncomplete, m, domain.Interval{Start: at.Start, End: min(since, in.End)}, since)
+			}
 			gap := at
 			for gap.End < in.End {
 				if _, state := table.Energy(m, table.SlotOf(gap.End)); state != facts.Unknown {
