@@ -98,6 +98,8 @@ func logImport(ctx context.Context, p *program, path, key string) error {
 		fmt.Fprintf(p.stdout, "%s: %s events, root %s, into %s\n", path, thousands(int64(size)), root, s.Data)
 		if log == nil {
 			fmt.Fprintf(p.stdout, "the signature of %s was not checked: give its public key with --key\n", c.Origin)
+		} else {
+			fmt.Fprintf(p.stdout, "its checkpoint is signed by %s: checked with the key that was given\n", log.Name())
 		}
 		return nil
 	})

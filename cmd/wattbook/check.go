@@ -121,6 +121,16 @@ func (p *program) reportChecked(in *inspection) error {
 	return errFinding
 }
 
+// intervalFiles returns the sources whose files say of which meters they are.
+func (in *inspection) intervalFiles() (names []string) {
+	for _, s := range in.config.Sources {
+		if s.Type == "interval-file" {
+			names = append(names, string(s.Name))
+		}
+	}
+	return names
+}
+
 func (c checked) print(p *program, in *inspection) error {
 	fmt.Fprintf(p.stdout, "%s is sound: site %s, %d devices, %d contracts\n", in.file, c.Site, len(in.config.Devices), len(in.config.Contracts))
 	w := tabwriter.NewWriter(p.stdout, 0, 0, 2, ' ', 0)
@@ -132,7 +142,11 @@ func (c checked) print(p *program, in *inspection) error {
 		return err
 	}
 	if len(c.Unpolled) > 0 {
-		fmt.Fprintf(p.stdout, "no source asks %s: their readings have to be imported, or to come in files\n", strings.Join(c.Unpolled, ", "))
+		from := "have to be imported"
+		if files := in.intervalFiles(); len(files) > 0 {
+			from = fmt.Sprintf("come in the files of %s, or have to be imported", strings.Join(files, ", "))
+		}
+		fmt.Fprintf(p.stdout, "no source asks %s itself: the readings %s\n", strings.Join(c.Unpolled, ", "), from)
 	}
 	return nil
 }

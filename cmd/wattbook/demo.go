@@ -100,6 +100,9 @@ func playMonth(ctx context.Context, p *program, s settings, c cedarbend.Config, 
 		if err == nil {
 			err = play.settle(ctx)
 		}
+		if err == nil {
+			err = play.describe() // a meter was exchanged during the month
+		}
 		err = errors.Join(err, play.close())
 	}
 	switch f := folder(s.Data); {
@@ -215,16 +218,21 @@ func newPlay(ctx context.Context, p *program, s settings, c cedarbend.Config, lo
 	return v, nil
 }
 
+// describe writes the site's configuration as the site is now.
+func (v *play) describe() error {
+	return os.WriteFile(v.engine.folder.site(), []byte(v.world.Config(filepath.Base(v.sacct), "mock")), 0o644)
+}
+
 // prepare writes the site's configuration, reads it back as a service would,
 // and registers what it describes.
 func (v *play) prepare(ctx context.Context, logger *slog.Logger) error {
 	if err := v.account(); err != nil {
 		return err
 	}
-	path := v.engine.folder.site()
-	if err := os.WriteFile(path, []byte(v.world.Config(filepath.Base(v.sacct), "mock")), 0o644); err != nil {
+	if err := v.describe(); err != nil {
 		return err
 	}
+	path := v.engine.folder.site()
 	in := inspectSite(path, path)
 	if err := in.err(); err != nil {
 		return err

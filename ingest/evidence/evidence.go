@@ -10,8 +10,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"path"
+	"regexp"
 	"strings"
 	"sync"
 	"syscall"
@@ -74,7 +76,7 @@ func OpenOn(disk vfs.FS, dir string, logger *slog.Logger) (*Store, error) {
 		return nil, fmt.Errorf("open evidence: %s %w; stop it first", dir, ErrInUse)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("open evidence %s: %w", dir, err)
+		return nil, fmt.Errorf("open evidence %s: %w", dir, inWords(err))
 	}
 	pack, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2))
 	if err != nil {
@@ -85,6 +87,16 @@ func OpenOn(disk vfs.FS, dir string, logger *slog.Logger) (*Store, error) {
 		return nil, errors.Join(err, db.Close())
 	}
 	return &Store{db: db, pack: pack, open: unpack}, nil
+}
+
+// inWords says in words of the folder what the store says of a file of it that
+// is gone.
+func inWords(err error) error {
+	gone := regexp.MustCompile(`file (\d{6}) \(type sstable\)`).FindStringSubmatch(err.Error())
+	if gone == nil || !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return fmt.Errorf("its file %s.sst is gone, and raw replies with it; put it back, or restore a backup (the log is not touched by it)", gone[1])
 }
 
 // exists reports whether dir holds a store. What is left of one, without the

@@ -179,3 +179,31 @@ func TestAStoreWithoutItsMarkerIsNotMadeAnew(t *testing.T) {
 		}
 	}
 }
+
+// TestAFileThatIsGoneIsNamed deletes a table of the store: the error says which
+// file, and what to do.
+func TestAFileThatIsGoneIsNamed(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	put(t, s, []byte("a reply"))
+	for range 2 { // what was written is in a table once the store is opened again
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s = open(t, dir)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	tables, err := filepath.Glob(filepath.Join(dir, "*.sst"))
+	if err != nil || len(tables) == 0 {
+		t.Fatalf("tables: %v, %v", tables, err)
+	}
+	if err := os.Remove(tables[0]); err != nil {
+		t.Fatal(err)
+	}
+	want := fmt.Sprintf("open evidence %s: its file %s is gone, and raw replies with it; put it back, or restore a backup (the log is not touched by it)", dir, filepath.Base(tables[0]))
+	if _, err := evidence.Open(dir, slog.New(slog.DiscardHandler)); err == nil || err.Error() != want {
+		t.Errorf("got  %v\nwant %s", err, want)
+	}
+}

@@ -48,7 +48,10 @@ func (a Availability) Counting() (n int64) {
 // a metering interval in which none of its registers was read: what a later
 // reading fills by an estimate stays an outage. It counts from when it went
 // into service on. An outage whose part outside maintenance is shorter than
-// minimum does not count. It is an error if a device is not registered.
+// minimum does not count. How a job ended does not matter, since devices are
+// promised: where one failed, the job's failure is in its outage, and a device
+// that reports all the time was there. It is an error if a device is not
+// registered.
 func Of(f *facts.Facts, site domain.SiteID, devices []domain.DeviceID, iv domain.Interval, maintenance []domain.Interval, minimum domain.Duration) (Availability, error) {
 	var a Availability
 	table := f.Table(site)
