@@ -77,7 +77,7 @@ func (m month) ask(t *testing.T, statement string) []string {
 func (m month) screen(t *testing.T, played result) {
 	for _, want := range []string{
 		"Cedar Bend, 2026-10 (seed 1)", "METERED", "MINED", "SERVED", "CURTAILED", "MARGIN (USD)", "INVOICES", "CB-2026-000001", "CB-2026-000003",
-		"POOL foundry/cedarbend, 31 UTC days", "without tax they come to", "work not credited", "WHAT WENT WRONG", "FILES in " + m.data, "TRY NEXT",
+		"foundry/cedarbend, FPPS, 31 days", "ocean/cedar-bend, TIDES, 31 days", " sigma)", "unpaid balance", "without tax they come to", "work not credited", "WHAT WENT WRONG", "FILES in " + m.data, "TRY NEXT",
 	} {
 		if !strings.Contains(played.out, want) {
 			t.Errorf("the closing screen lacks %q", want)
@@ -90,7 +90,7 @@ func (m month) screen(t *testing.T, played result) {
 	_, wrong, _ := strings.Cut(played.out, "WHAT WENT WRONG")
 	for _, want := range []string{
 		`5 Oct .* glitch +c1 `, `6 Oct .* silent +c2 `, `9 Oct .* corrected +c2 `, `rollover +revenue `, `11 Oct .* reset +c1-r05 `, `13 Oct .* glitch +c3 `,
-		`15 Oct .* rejected .*c4-r07`, `restated .* 3 prices`, `19 Oct .* short .*does not credit 7.4 %`, `late +aux `, `21 Oct .* replaced +c4 `,
+		`15 Oct .* rejected .*c4-r07`, `restated .* 3 prices`, `16 Oct .* reversed .*that ocean had paid`, `19 Oct .* pool +foundry .*does not credit 7.4 %`, `27 Oct .* pool +ocean .*less work than the miners count`, `late +aux `, `21 Oct .* replaced +c4 `,
 		`23 Oct .* silent +gpu-n3-5 `, `25 Oct .* rejected .*earnings`,
 	} {
 		if !regexp.MustCompile(want).MatchString(wrong) {
@@ -180,7 +180,31 @@ func (m month) mishaps(t *testing.T) {
 		},
 		{
 			"the pool credits too little for a day: the day says how much, and other days do not",
-			"SELECT string_agg(strftime(start_utc, '%d') || ' ' || finding, ',') FROM pool_days WHERE finding IS NOT NULL AND start_utc < '2026-11-01'", "19 the pool does not credit 7.4 % of the accepted work",
+			"SELECT string_agg(strftime(start_utc, '%d') || ' ' || finding, ',') FROM pool_days WHERE pool = 'foundry' AND finding IS NOT NULL AND start_utc < '2026-11-01'", "19 the pool does not credit 7.4 % of the accepted work",
+		},
+		{
+			"a third of the shares of an afternoon is stale: that day accepted shares fall behind the hashes, and only there",
+			"SELECT string_agg(strftime(start_utc, '%d') || ' ' || left(finding, 50), ',') FROM pool_days WHERE pool = 'ocean' AND finding IS NOT NULL AND start_utc < '2026-11-01'", "27 accepted shares stand for 4.1 % less work than the",
+		},
+		{
+			"a pool that pays by its blocks: luck is within three sigma on every day, and nothing of it is a loss",
+			"SELECT max(abs(luck_bridge_satoshi) / sigma_satoshi) < 3, sum(work_not_credited_bridge_satoshi), min(sigma_satoshi) > 0 FROM pool_days WHERE pool = 'ocean'", "true|0|true",
+		},
+		{
+			"its fee falls in the month: what it takes is what was agreed, but for rounding",
+			"SELECT max(abs(pool_fee_bridge_satoshi)) < 10, (SELECT count(*) FROM pool_terms WHERE pool = 'ocean'), (SELECT count(DISTINCT round(pool_fee_satoshi / subsidy_satoshi, 3)) FROM pool_statements WHERE pool = 'ocean' AND complete AND net_satoshi > 0) FROM pool_days WHERE pool = 'ocean'", "true|2|2",
+		},
+		{
+			"the balance at the end of the month is below the threshold: it is unpaid, and nothing is wrong with it",
+			"SELECT sum(unpaid_balance_bridge_satoshi) BETWEEN 1 AND any_value(threshold_satoshi) - 1, sum(not_received_bridge_satoshi) FROM pool_days JOIN pool_accounts USING (site, pool, account) WHERE pool = 'ocean'", "true|0",
+		},
+		{
+			"the block of a payout is undone, and the next one pays: it is received, reversed and received",
+			"SELECT string_agg(sign(amount_satoshi), ',' ORDER BY position), count(DISTINCT abs(amount_satoshi)) FROM payouts WHERE transaction_id = (SELECT any_value(transaction_id) FROM payouts WHERE amount_satoshi < 0)", "1,-1,1|1",
+		},
+		{
+			"the difficulty changes near noon",
+			"SELECT count(*) FROM difficulty WHERE start_utc BETWEEN '2026-10-20 11:00:00' AND '2026-10-20 13:00:00'", "1",
 		},
 		{
 			"a meter is exchanged: the old one's rest and the new one's start are booked",
@@ -196,7 +220,7 @@ func (m month) mishaps(t *testing.T) {
 		},
 		{
 			"the pool's API is down: its polls are rejected, and no statement says zero",
-			"SELECT (SELECT count(*) FROM data_gaps WHERE kind = 'rejected' AND what LIKE '%503%') > 0, (SELECT count(*) FROM pool_statements WHERE net_satoshi = 0 AND complete)", "true|0",
+			"SELECT (SELECT count(*) FROM data_gaps WHERE kind = 'rejected' AND what LIKE '%503%') > 0, (SELECT count(*) FROM pool_statements WHERE pool = 'foundry' AND net_satoshi = 0 AND complete)", "true|0",
 		},
 	} {
 		t.Run(c.words, func(t *testing.T) {
@@ -279,7 +303,7 @@ func (m month) questions(t *testing.T) {
 			t.Errorf("sql %s is not what %s has (-update rewrites it), %v:\n%s", q.Name, path, err, got.out)
 		}
 	}
-	if rows := m.ask(t, statementOf(t, "pool-day-totals")); len(rows) != 31 || slices.ContainsFunc(rows, func(r string) bool { return !strings.HasSuffix(r, "|true") }) {
+	if rows := m.ask(t, statementOf(t, "pool-day-totals")); len(rows) != 62 || slices.ContainsFunc(rows, func(r string) bool { return !strings.HasSuffix(r, "|true") }) {
 		t.Errorf("pool days come out otherwise: %q", rows)
 	}
 }
@@ -311,11 +335,17 @@ SELECT count(*), count(*) FILTER (difference_satoshi = expected_satoshi - receiv
     + no_statement_bridge_satoshi + not_received_bridge_satoshi + unpaid_balance_bridge_satoshi + network_fee_bridge_satoshi
     + paid_off_chain_bridge_satoshi + paid_not_arrived_bridge_satoshi + luck_bridge_satoshi + rounding_bridge_satoshi)
 FROM pool_days WHERE start_utc < '2026-11-01'`)
-	if rows[0] != "31|31" {
+	if rows[0] != "62|62" {
 		t.Errorf("days, and days whose difference is named in full: %s", rows[0])
 	}
 	if rows := m.ask(t, "SELECT count(*) FROM difficulty WHERE start_utc BETWEEN '2026-10-02' AND '2026-10-31'"); rows[0] == "0" {
 		t.Error("the difficulty does not change inside the month")
+	}
+	noon := wattbook(t, "pool", "explain", "--day", "2026-10-20", "--account", "ocean", "--data", m.data)
+	for _, want := range []string{"from 00:00Z  difficulty", "from 11:40Z  difficulty", "EXPECTED under TIDES less 1 %", "with a sigma of", "  luck "} {
+		if noon.code != exitOK || !strings.Contains(noon.out, want) {
+			t.Errorf("explain of the day on which the difficulty changes: exit %d, lacks %q\n%s%s", noon.code, want, noon.out, noon.errors)
+		}
 	}
 	got := wattbook(t, "pool", "reconcile", "--from", "2026-10-19", "--to", "2026-10-19", "--data", m.data)
 	if got.code != exitFinding || !strings.Contains(got.out, "! the pool does not credit 7.4 % of the accepted work") {

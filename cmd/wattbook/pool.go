@@ -235,7 +235,7 @@ func printDays(p *program, terms domain.PoolTerms, days []reconciledDay) {
 	var expected, stated, received domain.Satoshi
 	for _, d := range days {
 		fmt.Fprintf(p.stdout, "%-10s %14s %14s %14s %12s  %s\n", d.Interval.Start.Time().Format(time.DateOnly),
-			thousands(int64(d.Expected)), thousands(int64(d.Stated)), thousands(int64(d.Received)), thousands(int64(d.Expected-d.Received)), bridgeLines(d.Lines))
+			thousands(int64(d.Expected)), thousands(int64(d.Stated)), thousands(int64(d.Received)), thousands(int64(d.Expected-d.Received)), bridgeLines(d.Lines, d.Sigma))
 		if d.Finding != "" {
 			fmt.Fprintf(p.stdout, "%-10s ! %s%s\n", "", d.Finding, standing(d.Difference))
 		}
@@ -245,13 +245,26 @@ func printDays(p *program, terms domain.PoolTerms, days []reconciledDay) {
 	printUnexplained(p, days)
 }
 
-// bridgeLines names the lines of a difference.
-func bridgeLines(lines []domain.BridgeLine) string {
+// bridgeLines names the lines of a difference, luck with how many sigma it is.
+func bridgeLines(lines []domain.BridgeLine, sigma domain.Satoshi) string {
 	var parts []string
 	for _, l := range lines {
-		parts = append(parts, fmt.Sprintf("%s %s", strings.ReplaceAll(string(l.Cause), "-", " "), thousands(int64(l.Satoshi))))
+		part := fmt.Sprintf("%s %s", strings.ReplaceAll(string(l.Cause), "-", " "), thousands(int64(l.Satoshi)))
+		if times := sigmas(l, sigma); times != "" {
+			part += " (" + times + ")"
+		}
+		parts = append(parts, part)
 	}
 	return strings.Join(parts, ", ")
+}
+
+// sigmas says how many standard deviations luck is; nothing of other lines, or
+// if the deviation is not known.
+func sigmas(l domain.BridgeLine, sigma domain.Satoshi) string {
+	if l.Cause != domain.CauseLuck || sigma <= 0 {
+		return ""
+	}
+	return domain.Quo(domain.NewDecimal(int64(max(l.Satoshi, -l.Satoshi)), 0), domain.NewDecimal(int64(sigma), 0), 1).Fixed(1) + " sigma"
 }
 
 // standing says what became of a difference, or nothing while nobody has
@@ -282,7 +295,7 @@ func printUnexplained(p *program, days []reconciledDay) {
 			}
 		}
 		if n > 0 {
-			fmt.Fprintf(p.stdout, "unexplained, %s: %s sat of %s, the oldest %s old: %s\n", strings.ReplaceAll(string(status), "-", " "), thousands(int64(sum)), counted(n, "day"), counted(int(oldest), "day"), bridgeLines(lines))
+			fmt.Fprintf(p.stdout, "unexplained, %s: %s sat of %s, the oldest %s old: %s\n", strings.ReplaceAll(string(status), "-", " "), thousands(int64(sum)), counted(n, "day"), counted(int(oldest), "day"), bridgeLines(lines, 0))
 		}
 	}
 }

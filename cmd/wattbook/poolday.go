@@ -130,7 +130,11 @@ func (d poolDay) text() string {
 			group(e.Shares.Decimal().Fixed(0)), group(e.Difficulty.Fixed(0)), e.Portion, sat(e.Subsidy))
 	}
 	if d.Off != nil {
-		fmt.Fprintf(&b, "  the miners count %s hashes; the shares stand for %s %% more\n", group(d.Hashes.String()), d.Off.Shift(2).Fixed(3))
+		off, word := d.Off.Shift(2), "more"
+		if off.Sign() < 0 {
+			off, word = off.Neg(), "less"
+		}
+		fmt.Fprintf(&b, "  the miners count %s hashes; the shares stand for %s %% %s\n", group(d.Hashes.String()), off.Fixed(3), word)
 	}
 	if d.Missing > 0 {
 		fmt.Fprintf(&b, "  in %d intervals no miner reported\n", d.Missing)
@@ -172,9 +176,12 @@ func (d poolDay) text() string {
 	b.WriteString("\n")
 	fmt.Fprintf(&b, "\nDIFFERENCE %s sat\n", sat(r.Expected-r.Received))
 	for _, l := range r.Lines {
-		mark := ""
+		mark := sigmas(l, r.Sigma)
 		if !l.Cause.Explained() {
-			mark = "  unexplained"
+			mark = "unexplained"
+		}
+		if mark != "" {
+			mark = "  " + mark
 		}
 		fmt.Fprintf(&b, "  %-24s %14s%s\n", strings.ReplaceAll(string(l.Cause), "-", " "), sat(l.Satoshi), mark)
 	}
@@ -237,11 +244,11 @@ func poolDispute(ctx context.Context, p *program, o poolFlags, day domain.Instan
 		}
 		if m.Status != domain.DifferenceDisputed {
 			fmt.Fprintf(p.stdout, "%s of %s/%s: %s sat are %s: %s\n", day.Time().Format(time.DateOnly), m.Pool, m.Account, thousands(int64(m.Unexplained)), strings.ReplaceAll(string(m.Status), "-", " "),
-				bridgeLines(unexplained(d.Reconciliation.Lines)))
+				bridgeLines(unexplained(d.Reconciliation.Lines), 0))
 			return nil
 		}
 		fmt.Fprintf(p.stdout, "CLAIM of %s sat (%s) by %s, %s: %s\n\n%s\nEVIDENCE\n", thousands(int64(m.Unexplained)), m.Unexplained, reg.Name, m.By,
-			bridgeLines(unexplained(d.Reconciliation.Lines)), d.text())
+			bridgeLines(unexplained(d.Reconciliation.Lines), 0), d.text())
 		for _, e := range events {
 			fmt.Fprintf(p.stdout, "  position %-9d %s  %s\n", e.Position, e.ID, e.What)
 		}

@@ -411,16 +411,8 @@ func (p poolReport) print(b *strings.Builder) {
 	fmt.Fprintf(b, "  %s/%s, %s, %d days: expected %s, stated %s, received %s BTC\n", p.Pool, p.Account, strings.ToUpper(string(p.Scheme)), p.Days,
 		p.Expected.BTC().Fixed(8), p.Stated.BTC().Fixed(8), p.Received.BTC().Fixed(8))
 	fmt.Fprintf(b, "    difference %s sat", thousands(int64(p.Expected-p.Received)))
-	for i, l := range p.Lines {
-		sep := ", "
-		if i == 0 {
-			sep = " = "
-		}
-		fmt.Fprintf(b, "%s%s %s", sep, strings.ReplaceAll(string(l.Cause), "-", " "), thousands(int64(l.Satoshi)))
-		if l.Cause == domain.CauseLuck && p.Sigma > 0 {
-			times := domain.Quo(domain.NewDecimal(max(int64(l.Satoshi), -int64(l.Satoshi)), 0), domain.NewDecimal(int64(p.Sigma), 0), 1)
-			fmt.Fprintf(b, " (%s sigma of %s)", times.Fixed(1), thousands(int64(p.Sigma)))
-		}
+	if len(p.Lines) > 0 {
+		b.WriteString(" = " + bridgeLines(p.Lines, p.Sigma))
 	}
 	b.WriteString("\n")
 }

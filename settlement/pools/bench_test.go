@@ -46,19 +46,21 @@ func BenchmarkYear(b *testing.B) {
 		b.Fatal(err)
 	}
 	year := domain.Interval{Start: start, End: start.Add(days * domain.Day)}
-	b.ReportAllocs()
-	for b.Loop() {
-		n := 0
-		for a := range accounts {
-			all, err := pools.Draw(f, pools.AccountOf(f, "s", "p", fmt.Sprintf("a%d", a)), year)
-			if err != nil {
-				b.Fatal(err)
+	b.Run(fmt.Sprintf("accounts=%d/days=%d/step=5m", accounts, days), func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			n := 0
+			for a := range accounts {
+				all, err := pools.Draw(f, pools.AccountOf(f, "s", "p", fmt.Sprintf("a%d", a)), year)
+				if err != nil {
+					b.Fatal(err)
+				}
+				n += len(all)
 			}
-			n += len(all)
+			if n != accounts*days {
+				b.Fatalf("%d days", n)
+			}
 		}
-		if n != accounts*days {
-			b.Fatalf("%d days", n)
-		}
-	}
-	b.ReportMetric(float64(b.N*accounts*days)/b.Elapsed().Seconds(), "days/s")
+		b.ReportMetric(float64(b.N*accounts*days)/b.Elapsed().Seconds(), "days/s")
+	})
 }
