@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"wattbook/domain"
@@ -182,6 +183,9 @@ func (e *engine) decide(ctx context.Context, iv domain.Interval) (domain.Allocat
 		_, err := e.log.Append(ctx, eventlog.Write{Stream: stream, Expect: eventlog.Any, Events: []eventlog.Draft{draft}})
 		if err != nil {
 			err = fmt.Errorf("record the decision for %s: %w", iv, err)
+			if errors.Is(err, syscall.ENOSPC) {
+				err = fmt.Errorf("%w: the disk of %s is full; free some of it and start again: the readings of the round are on record, and the next one decides anew", err, e.folder)
+			}
 		}
 		deciding <- err
 	}()

@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -17,6 +18,7 @@ import (
 	"testing"
 	"time"
 
+	"wattbook/domain"
 	"wattbook/domain/eventlog"
 	"wattbook/ingest"
 )
@@ -150,6 +152,44 @@ func TestAServiceOnAFullDiskStops(t *testing.T) {
 			t.Fatal("recording does not go on")
 		}
 	}
+	if err := e.close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// fullBook is the log of a book on a disk that is full.
+type fullBook struct {
+	keptLog
+	disk *full
+}
+
+func (f fullBook) Append(ctx context.Context, ws ...eventlog.Write) (eventlog.Receipt, error) {
+	return f.disk.Append(ctx, ws...)
+}
+
+// TestADecisionOnAFullDiskSaysWhatToDo fills the disk between a round and its
+// decision.
+func TestADecisionOnAFullDiskSaysWhatToDo(t *testing.T) {
+	dir := t.TempDir()
+	smallBook(t, dir)
+	e, err := openEngine(t.Context(), settings{Data: filepath.Join(dir, "book")}, smallNow, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.site, _ = e.facts.Site("little-bend")
+	disk := &full{Log: e.log}
+	disk.refusing.Store(true)
+	kept := e.log
+	e.log = fullBook{kept, disk}
+	at := smallNow().Floor(domain.Hour)
+	_, err = e.decide(t.Context(), domain.Interval{Start: at, End: at.Add(domain.Hour)})
+	err = errors.Join(err, e.decided())
+	for _, want := range []string{"record the decision for [2026-11-05T12:00:00Z", "no space left on device", "book is full; free some of it and start again", "the next one decides anew"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q is not in %v", want, err)
+		}
+	}
+	e.log = kept
 	if err := e.close(); err != nil {
 		t.Error(err)
 	}
