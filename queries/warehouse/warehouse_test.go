@@ -213,7 +213,7 @@ func TestWhatIsPublishedIsWhatTheLogSays(t *testing.T) {
 		{"SELECT local_day, count(*) FROM margins GROUP BY 1 ORDER BY 1 LIMIT 1", "2026-10-13|60"},
 		{"SELECT load, runs, reason, currency FROM decisions WHERE use = 'mining'", "c1|true|profitable|USD"},
 		{"SELECT allocation, start_utc, end_utc, end_state FROM allocations", "job-1|2026-10-14 01:00:00|2026-10-14 09:00:00|COMPLETED"},
-		{"SELECT customer, sum(gpu_milliseconds) FROM usage GROUP BY 1", "aurora|230400000"},
+		{"SELECT customer, sum(gpu_milliseconds) FROM usage GROUP BY 1 ORDER BY 1", "aurora|230400000"},
 		{"SELECT meters, adder_per_megawatt_hour, rate FROM contract_charges WHERE contract = 'castellan'", "[ai]|5.0000000000|<nil>"},
 		{"SELECT bits, difficulty, subsidy_satoshi FROM difficulty", "1d00ffff|1.00000000|312500000"},
 		{"SELECT expected_satoshi, stated_satoshi, received_satoshi, difference_satoshi, pool_fee_bridge_satoshi FROM pool_days", "8848224|8848224|8848224|0|0"},
