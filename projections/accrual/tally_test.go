@@ -55,8 +55,9 @@ func drawDay(t *rapid.T) *logscript.Player {
 		"usage kwh 0.01 meters=n5 index=hb_south index-factor=0.001", "usage kwh meters=n4,n5 windows=night@22:00-06:30@0.05,day@06:30-22:00@0.13",
 		"usage kwh 0.01 meters=n5 index=nowhere index-factor=0.001",
 	}
+	always := int(draw("always", 0, int64(len(charges)-1))) // a contract has a charge
 	for i, ch := range charges {
-		if draw("charge", 0, 3) == 0 {
+		if i == always || draw("charge", 0, 3) == 0 {
 			lines = append(lines, fmt.Sprintf("charge c%d %s", i, ch))
 		}
 	}
