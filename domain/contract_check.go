@@ -72,6 +72,8 @@ func (t Tax) check() (path, rule string) {
 	switch {
 	case t.Rate.Sign() < 0:
 		return "tax/rate", fmt.Sprintf("tax rate %s is negative", t.Rate)
+	case t.Rate.Cmp(NewDecimal(1, 0)) >= 0:
+		return "tax/rate", fmt.Sprintf("tax rate %s is no portion below 1; write 0.0825 for a tax of 8.25 %%", t.Rate)
 	case t.Rate.IsZero() && t.Reason == "":
 		return "tax/rate", "tax rate is zero without a reason"
 	case !slices.Contains(categories, t.Category):

@@ -61,12 +61,15 @@ func TestTheLifeOfAnInvoice(t *testing.T) {
 		{"the same reference with another amount", []string{"invoice", "pay", "NUMBER", "--amount", "999", "--reference", "T1", "--at", "2026-11-20"}, exitFinding, []string{"on record with another amount"}},
 		{"an amount with too many digits", []string{"invoice", "pay", "NUMBER", "--amount", "9.999", "--reference", "T2"}, exitUsage, []string{"--amount"}},
 		{"of an invoice that is not there", []string{"invoice", "pay", "CB-1999-000001", "--amount", "9", "--reference", "T2"}, exitFinding, []string{"is not on record; did you mean"}},
+		{"nothing", []string{"invoice", "pay", "NUMBER", "--amount", "0", "--reference", "T2"}, exitUsage, []string{"--amount 0.00 USD; want what has arrived"}},
+		{"what is still to come", []string{"invoice", "pay", "NUMBER", "--amount", "9", "--reference", "T2", "--at", "2999-01-01"}, exitUsage, []string{"still to come"}},
 		{"more than is open", []string{"invoice", "pay", "NUMBER", "--amount", "300", "--reference", "T2"}, exitFinding, []string{"is more than the 271.60 USD that is open", "--overpay"}},
 		{"more than is open, as is meant", []string{"invoice", "pay", "NUMBER", "--amount", "300", "--reference", "T2", "--at", "2026-11-21", "--overpay"}, exitOK, []string{"overpaid: paid 1,300.00 USD, open -28.40 USD"}},
 		{"a reversal needs a reason", []string{"invoice", "pay", "NUMBER", "--reverse", "T2"}, exitUsage, []string{"--reason is missing"}},
 		{"a reversal of no payment", []string{"invoice", "pay", "NUMBER", "--reverse", "T9", "--reason", "x"}, exitFinding, []string{"no payment T9 of invoice"}},
 		{"a reversal in part", []string{"invoice", "pay", "NUMBER", "--reverse", "T2", "--reason", "x", "--amount", "3"}, exitUsage, []string{"takes a payment back whole"}},
 		{"a payment that bounced", []string{"invoice", "pay", "NUMBER", "--reverse", "T2", "--reason", "returned by the bank", "--at", "2026-11-25"}, exitOK, []string{"payment T2 of 300.00 USD for invoice", "is reversed: recorded", "part paid: paid 1,000.00 USD, open 271.60 USD"}},
+		{"a reference that bounced", []string{"invoice", "pay", "NUMBER", "--amount", "300", "--reference", "T2", "--at", "2026-11-21"}, exitFinding, []string{"payment T2 of invoice", "was taken back", "a reference of its own"}},
 		{"a payment that bounced twice", []string{"invoice", "pay", "NUMBER", "--reverse", "T2", "--reason", "returned by the bank"}, exitFinding, []string{"was taken back before"}},
 		{"it stands as paid in part", []string{"invoice", "list"}, exitOK, []string{"1,270.50 USD           1.10         1,000.00           271.60  part paid", "debit note of 2", "1.10 USD"}},
 		{"its notes are documents", []string{"invoice", "list", "--json"}, exitOK, []string{`"note_documents": [`, `"kind": "debit"`}},
@@ -149,6 +152,13 @@ func TestAVoidedInvoiceIsIssuedAnew(t *testing.T) {
 	}
 	if got := wattbook(t, "invoice", "pay", first, "--amount", "1", "--reference", "T", "--data", data); got.code != exitFinding || !strings.Contains(got.errors, "is voided") {
 		t.Errorf("pay a voided invoice: exit %d, %s", got.code, got.errors)
+	}
+	run("warehouse", "rebuild")
+	for _, question := range []string{"revenue-by-customer", "estimated-share", "focus-for-customer", "focus-invoices"} {
+		out := run("sql", question, "--param", "month=2026-10", "--format", "csv")
+		if strings.Contains(out, first) || !strings.Contains(out, strings.TrimSuffix(first, "1")+"2") {
+			t.Errorf("%s counts the voided invoice, or not the one in its place:\n%s", question, out)
+		}
 	}
 }
 

@@ -83,6 +83,11 @@ func coinSell(ctx context.Context, p *program, args []string) error {
 // sale reads the flags of a sale.
 func (e *engine) sale(o saleFlags, site domain.SiteRegistered) (domain.CoinSold, error) {
 	s := domain.CoinSold{Site: site.Site, At: e.now(), Reference: o.reference}
+	for _, before := range e.facts.CoinSales(s.Site) { // told again, without its time
+		if before.Reference == s.Reference {
+			s.At = before.At
+		}
+	}
 	var err error
 	if s.Amount, err = satoshiOf(o.amount); err != nil {
 		return s, usagef("--amount: %v", err)

@@ -49,6 +49,7 @@ func TestCoinIsSold(t *testing.T) {
 		{"less than a satoshi", sell("--amount", "0.000000001", "--proceeds", "1", "--reference", "T1"), exitUsage, []string{"not a whole number of satoshi"}},
 		{"no reference", sell("--amount", "0.1", "--proceeds", "1"), exitUsage, []string{"reference of 0 characters"}},
 		{"a sale", sell("--amount", "0.05", "--proceeds", "4600", "--fee", "9.20", "--reference", "T1", "--at", "2026-10-17T12:00", "--evidence", confirmation), exitOK, []string{"sale T1 of 0.05 BTC for 4600.00 USD: recorded"}},
+		{"the same sale, without its time", sell("--amount", "0.05", "--proceeds", "4600", "--fee", "9.20", "--reference", "T1"), exitOK, []string{"was recorded before"}},
 		{"the same sale", sell("--amount", "0.05", "--proceeds", "4600", "--fee", "9.20", "--reference", "T1", "--at", "2026-10-17T12:00"), exitOK, []string{"was recorded before"}},
 		{"the same reference for more", sell("--amount", "0.05", "--proceeds", "4700", "--fee", "9.20", "--reference", "T1", "--at", "2026-10-17T12:00"), exitFinding, []string{"is on record with other terms"}},
 		{"of a lot that is named", sell("--amount", "0.01", "--proceeds", "900", "--reference", "T2", "--at", "2026-10-18", "--lot", "foundry/s 2026-10-16=0.01"), exitOK, []string{"recorded"}},

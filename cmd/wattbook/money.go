@@ -178,6 +178,12 @@ func (e *engine) moneyEvent(o invoiceOptions, args []string) (event domain.Event
 		if o.reference == "" {
 			return nil, "", "", usagef("--reference is missing: a payment is told by it from another")
 		}
+		if amount.Minor <= 0 {
+			return nil, "", "", usagef("--amount %s; want what has arrived, more than 0", amount)
+		}
+		if at > e.now() {
+			return nil, "", "", usagef("--at %s is still to come; record money when it has arrived", at)
+		}
 		if o.at == "" {
 			at = at.Floor(domain.Day)
 		}
@@ -234,6 +240,9 @@ func (e *engine) payable(o invoiceOptions, number string, amount domain.Money) e
 		return err
 	}
 	_, known := e.facts.Payment(number, o.reference)
+	if e.facts.Reversed(inv.Invoice.Contract, o.reference) {
+		return fmt.Errorf("payment %s of invoice %s was taken back; record another one with a reference of its own", o.reference, number)
+	}
 	if s := receivables.Of(e.facts, inv.Invoice); !known && !o.overpay && amount.Minor > max(s.Open.Minor, 0) {
 		return fmt.Errorf("%s for invoice %s is more than the %s that is open; pay that, or say --overpay to record it all: the rest is then to the buyer's credit", amount, number, s.Open)
 	}

@@ -106,6 +106,14 @@ func (m month) forged(t *testing.T, path, key string) {
 		}
 	}
 	lines := bytes.SplitAfter(good, []byte("\n"))
+	if words := []byte("about invoice"); bytes.HasPrefix(lines[1], words) {
+		if err := os.WriteFile(forged, bytes.Replace(good, words, []byte("about another invoice"), 1), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if got := wattbook(t, "prove", "--check", forged, "--key", key); !strings.Contains(got.out, "BEWARE: line 2 of the file calls it") {
+			t.Errorf("words that are not of what is proved: %s", got.out)
+		}
+	}
 	for i := range 20 {
 		at := len(good) * i / 20
 		if bytes.HasPrefix(good[:at], []byte("wattbook")) && bytes.Count(good[:at], []byte("\n")) == 1 {

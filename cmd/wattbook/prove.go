@@ -142,7 +142,7 @@ func evidenceNumbered(f *facts.Facts, number string) (*audit.Evidence, string, e
 	for _, n := range f.Notes("") {
 		if n.Note.Number == number {
 			e, err := audit.EvidenceOfNote(f, n.Note)
-			return e, fmt.Sprintf("%s note %s of %s for %s", n.Note.Kind, number, n.Note.Total, n.Note.Buyer.Name), err
+			return e, aboutNote(n.Note), err
 		}
 	}
 	inv, err := invoiceNumbered(f, number)
@@ -150,7 +150,25 @@ func evidenceNumbered(f *facts.Facts, number string) (*audit.Evidence, string, e
 		return nil, "", err
 	}
 	e, err := audit.EvidenceOf(f, inv.Invoice)
-	return e, fmt.Sprintf("invoice %s of %s for %s", number, inv.Invoice.Total, inv.Invoice.Buyer.Name), err
+	return e, aboutInvoice(inv.Invoice), err
+}
+
+// What the file of a proof says that it is for. The words prove nothing.
+func aboutInvoice(inv domain.Invoice) string {
+	return fmt.Sprintf("invoice %s of %s for %s", inv.Number, inv.Total, inv.Buyer.Name)
+}
+
+func aboutNote(n domain.Note) string {
+	return fmt.Sprintf("%s note %s of %s for %s", n.Kind, n.Number, n.Total, n.Buyer.Name)
+}
+
+// printBounds says what a proof does not show, and that its words are others
+// than what is proved if they are.
+func (p *program) printBounds(b proof.Bundle, about string) {
+	fmt.Fprintf(p.stdout, "         what became of it since (payments, notes, a void) is not in the file\n")
+	if b.About != strings.Join(strings.Fields(about), " ") {
+		fmt.Fprintf(p.stdout, "         BEWARE: line 2 of the file calls it %q; what counts is what is said here\n", b.About)
+	}
 }
 
 // picked yields the events that an invoice follows from.
@@ -211,6 +229,7 @@ func (p *program) checkProof(path, key string) error {
 	for _, d := range again.Issued.Documents {
 		fmt.Fprintf(p.stdout, "         %s has SHA-256 %s\n", d.Name, d.Digest)
 	}
+	p.printBounds(b, aboutInvoice(inv))
 	return nil
 }
 
@@ -234,6 +253,7 @@ func (p *program) checkNote(b proof.Bundle) error {
 	for _, d := range again.Issued.Documents {
 		fmt.Fprintf(p.stdout, "         %s has SHA-256 %s\n", d.Name, d.Digest)
 	}
+	p.printBounds(b, aboutNote(n))
 	return nil
 }
 

@@ -3,7 +3,7 @@
 -- param month (month): billing period, which of a note is the month of its issue; without it the last one that is closed
 SELECT f.* EXCLUDE (x_Position)
 FROM focus_invoice_detail f JOIN (
-  SELECT number, period FROM invoices
+  SELECT number, period FROM invoices WHERE number NOT IN (SELECT number FROM voided_invoices)
   UNION ALL
   SELECT number, strftime(issued_day, '%Y-%m') FROM credit_notes
 ) d ON d.number = f.InvoiceId

@@ -11,5 +11,6 @@ SELECT
   i.currency
 FROM invoices i JOIN invoice_lines l USING (number)
 WHERE i.period = COALESCE(getvariable('month'), (SELECT max(period) FROM closed_periods))
+  AND i.number NOT IN (SELECT number FROM voided_invoices)
 GROUP BY ALL
 ORDER BY i.subtotal DESC, i.number;

@@ -535,7 +535,8 @@ CREATE TABLE closed_margins (
   estimated_intervals BIGINT NOT NULL -- in which a meter was estimated
 );
 
--- Issued invoices. They never change.
+-- Issued invoices. They never change: those that were voided stay, and are in
+-- voided_invoices as well.
 CREATE TABLE invoices (
   position BIGINT NOT NULL, -- of the issue
   as_of_position BIGINT NOT NULL, -- what was known when it was drawn
