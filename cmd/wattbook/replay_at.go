@@ -39,6 +39,7 @@ type knownUse struct {
 	Revenue domain.Decimal `json:"revenue"`
 	Cost    domain.Decimal `json:"energy_cost"`
 	Margin  domain.Decimal `json:"margin"`
+	Unknown int64          `json:"unknown_intervals"` // that lack one of the figures, which are sums of the others
 }
 
 // knownInvoice is an invoice of the month, and how it stood.
@@ -216,6 +217,9 @@ func (u *knownUse) add(energy domain.Energy, state facts.State, revenue, cost, m
 	if state != facts.Unknown {
 		u.Energy += energy
 	}
+	if state == facts.Unknown || revenue == nil || cost == nil || margin == nil {
+		u.Unknown++
+	}
 	for _, pair := range []struct{ sum, more *domain.Decimal }{{&u.Revenue, revenue}, {&u.Cost, cost}, {&u.Margin, margin}} {
 		if pair.more != nil {
 			*pair.sum = pair.sum.Add(*pair.more)
@@ -231,7 +235,11 @@ func (k asKnown) print(out io.Writer) error {
 	fmt.Fprintf(out, "%s, %s (%s), as of position %s: what was recorded until %s\n", k.Site, k.Month, state, thousands(int64(k.Position)), k.Recorded)
 	fmt.Fprintf(out, "  %-9s %16s %18s %18s %18s\n", "use", "MWh", "revenue "+string(k.Currency), "energy cost", "margin")
 	for _, u := range k.Uses {
-		fmt.Fprintf(out, "  %-9s %16s %18s %18s %18s\n", u.Use, group(u.Energy.MegawattHours().Fixed(3)), group(u.Revenue.Fixed(2)), group(u.Cost.Fixed(2)), group(u.Margin.Fixed(2)))
+		lacking := ""
+		if u.Unknown > 0 {
+			lacking = fmt.Sprintf("  without %s intervals that are not known", thousands(u.Unknown))
+		}
+		fmt.Fprintf(out, "  %-9s %16s %18s %18s %18s%s\n", u.Use, group(u.Energy.MegawattHours().Fixed(3)), group(u.Revenue.Fixed(2)), group(u.Cost.Fixed(2)), group(u.Margin.Fixed(2)), lacking)
 	}
 	fmt.Fprintf(out, "  of %s intervals the margin of %s is not known, and %s rest on an estimate\n", thousands(k.Intervals), thousands(k.Unknown), thousands(k.Estimated))
 	if len(k.Invoices) == 0 {
