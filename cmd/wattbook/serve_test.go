@@ -187,7 +187,7 @@ func TestVerbsRunInsideTheService(t *testing.T) {
 		{[]string{"verify"}, exitOK, "checkpoints agree"},
 		{[]string{"backup", "--to", "saved"}, exitOK, "backed up to saved: "},
 		{[]string{"prove", "--event", "00000000-0000-0000-0000-000000000000", "-o", "x.proof"}, exitFinding, "is not in the log"},
-		{[]string{"invoice", "run", "--period", "2020-01"}, exitFinding, "no meter was in service in it"},
+		{[]string{"invoice", "run", "--period", "2020-01"}, exitFinding, "all of it is before the book of the site"},
 		{[]string{"check", "--config", config}, exitOK, "is sound: site live, 2 devices"},
 		{[]string{"explain"}, exitUsage, "--at is missing"},
 		{[]string{"serve", "--config", config}, exitFinding, "in use by another process"},
