@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -126,57 +127,25 @@ type Recomputed struct {
 // alone. It is an error if it is not the one that was issued, to the cent and
 // to the word.
 func Recompute(records []eventlog.Record) (Recomputed, error) {
-	var out Recomputed
-	f := facts.New()
-	last := -1 // the others are earlier ones of the contract
-	for i, r := range records {
-		if r.Type == wire.InvoiceIssued {
-			last = i
-		}
-	}
-	for i, r := range records {
-		rec, err := wire.Open(r)
-		if err != nil {
-			return out, err
-		}
-		if issued, ok := rec.Event.(domain.InvoiceIssued); ok && i == last {
-			out.Issued = issued // drawn at a position before its own
-			continue
-		}
-		f.Skip(rec.Position)
-		if err := f.Apply(rec); err != nil {
-			return out, fmt.Errorf("event at position %d: %w", rec.Position, err)
-		}
-		if batch, ok := rec.Event.(domain.ReadingsRecorded); ok {
-			out.Readings += int64(len(batch.Readings))
-		}
-		out.Events++
+	e, err := split[domain.InvoiceIssued](records, wire.InvoiceIssued)
+	out := Recomputed{Issued: e.subject, Readings: e.readings, Events: e.others}
+	if err != nil {
+		return out, err
 	}
 	inv := out.Issued.Invoice
 	if inv.Number == "" {
 		return out, fmt.Errorf("none of the %d events is an invoice", len(records))
 	}
-	f.Skip(inv.AsOf)
-	draft, err := rating.Draft(f, inv.Contract, inv.Period)
+	e.facts.Skip(inv.AsOf)
+	draft, err := rating.Draft(e.facts, inv.Contract, inv.Period)
 	if err != nil {
 		return out, fmt.Errorf("invoice %s: %w", inv.Number, err)
 	}
-	draft.Number, draft.Issued, draft.Due, draft.Layout = inv.Number, inv.Issued, inv.Due, inv.Layout
-	for _, c := range f.ContractVersions(inv.Contract) {
-		if c.Version == draft.Version && settlement.Due(c, inv.Issued) != inv.Due {
-			return out, fmt.Errorf("invoice %s is due at another time than its contract says", inv.Number)
-		}
+	if err := numbered(&draft, inv, e.facts); err != nil {
+		return out, fmt.Errorf("invoice %s %w", inv.Number, err)
 	}
-	_, want, err := wire.Encode(domain.InvoiceIssued{Invoice: inv})
-	if err != nil {
-		return out, err
-	}
-	_, got, err := wire.Encode(domain.InvoiceIssued{Invoice: draft})
-	if err != nil {
-		return out, err
-	}
-	if string(got) != string(want) {
-		return out, fmt.Errorf("invoice %s does not follow from the events: %s", inv.Number, difference(want, got))
+	if err := follows(domain.InvoiceIssued{Invoice: inv}, domain.InvoiceIssued{Invoice: draft}); err != nil {
+		return out, fmt.Errorf("invoice %s %w", inv.Number, err)
 	}
 	return out, nil
 }
@@ -190,32 +159,12 @@ type RecomputedNote struct {
 // RecomputeNote draws the note again that is the last one among the events,
 // from the others alone, as [Recompute] does with an invoice.
 func RecomputeNote(records []eventlog.Record) (RecomputedNote, error) {
-	var out RecomputedNote
-	f := facts.New()
-	last := -1 // the others are earlier ones of the invoice
-	for i, r := range records {
-		if r.Type == wire.NoteIssued {
-			last = i
-		}
+	e, err := split[domain.NoteIssued](records, wire.NoteIssued)
+	out := RecomputedNote{Issued: e.subject, Readings: e.readings}
+	if err != nil {
+		return out, err
 	}
-	for i, r := range records {
-		rec, err := wire.Open(r)
-		if err != nil {
-			return out, err
-		}
-		if issued, ok := rec.Event.(domain.NoteIssued); ok && i == last {
-			out.Issued = issued
-			continue
-		}
-		f.Skip(rec.Position)
-		if err := f.Apply(rec); err != nil {
-			return out, fmt.Errorf("event at position %d: %w", rec.Position, err)
-		}
-		if batch, ok := rec.Event.(domain.ReadingsRecorded); ok {
-			out.Readings += int64(len(batch.Readings))
-		}
-	}
-	n := out.Issued.Note
+	n, f := out.Issued.Note, e.facts
 	i := slices.IndexFunc(f.Invoices(), func(i domain.InvoiceIssued) bool { return i.Invoice.Number == n.Corrects })
 	if i < 0 {
 		return out, fmt.Errorf("none of the %d events is the invoice that note %s corrects", len(records), n.Number)
@@ -228,22 +177,79 @@ func RecomputeNote(records []eventlog.Record) (RecomputedNote, error) {
 	if err != nil {
 		return out, fmt.Errorf("note %s: %w", n.Number, err)
 	}
-	drawn.Number, drawn.Issued, drawn.Due, drawn.Layout = n.Number, n.Issued, n.Due, n.Layout
-	for _, c := range f.ContractVersions(drawn.Contract) {
-		if c.Version == drawn.Version && settlement.Due(c, n.Issued) != n.Due {
-			return out, fmt.Errorf("note %s is due at another time than its contract says", n.Number)
-		}
+	if err := numbered(&drawn.Invoice, n.Invoice, f); err != nil {
+		return out, fmt.Errorf("note %s %w", n.Number, err)
 	}
-	_, want, err := wire.Encode(domain.NoteIssued{Note: n})
-	if err != nil {
-		return out, err
-	}
-	_, got, err := wire.Encode(domain.NoteIssued{Note: drawn})
-	if err != nil {
-		return out, err
-	}
-	if string(got) != string(want) {
-		return out, fmt.Errorf("note %s does not follow from the events: %s", n.Number, difference(want, got))
+	if err := follows(domain.NoteIssued{Note: n}, domain.NoteIssued{Note: drawn}); err != nil {
+		return out, fmt.Errorf("note %s %w", n.Number, err)
 	}
 	return out, nil
+}
+
+// evidence is a document among events, and the facts that the others make.
+type evidence[E domain.Event] struct {
+	subject  E
+	facts    *facts.Facts
+	readings int64
+	others   int
+}
+
+// split takes the last event of a wire name out of the records and folds the
+// others: earlier ones of the name are among the facts. The subject is zero if
+// there is none.
+func split[E domain.Event](records []eventlog.Record, name string) (evidence[E], error) {
+	e := evidence[E]{facts: facts.New()}
+	last := -1
+	for i, r := range records {
+		if r.Type == name {
+			last = i
+		}
+	}
+	for i, r := range records {
+		rec, err := wire.Open(r)
+		if err != nil {
+			return e, err
+		}
+		if subject, ok := rec.Event.(E); ok && i == last {
+			e.subject = subject // drawn at a position before its own
+			continue
+		}
+		e.facts.Skip(rec.Position)
+		if err := e.facts.Apply(rec); err != nil {
+			return e, fmt.Errorf("event at position %d: %w", rec.Position, err)
+		}
+		if batch, ok := rec.Event.(domain.ReadingsRecorded); ok {
+			e.readings += int64(len(batch.Readings))
+		}
+		e.others++
+	}
+	return e, nil
+}
+
+// numbered gives a document that was drawn again what only its issue can say,
+// and reports a due date that its contract does not give.
+func numbered(drawn *domain.Invoice, issued domain.Invoice, f *facts.Facts) error {
+	drawn.Number, drawn.Issued, drawn.Due, drawn.Layout = issued.Number, issued.Issued, issued.Due, issued.Layout
+	for _, c := range f.ContractVersions(drawn.Contract) {
+		if c.Version == drawn.Version && settlement.Due(c, issued.Issued) != issued.Due {
+			return errors.New("is due at another time than its contract says")
+		}
+	}
+	return nil
+}
+
+// follows reports how what was drawn again differs from what was issued.
+func follows(issued, drawn domain.Event) error {
+	_, want, err := wire.Encode(issued)
+	if err != nil {
+		return err
+	}
+	_, got, err := wire.Encode(drawn)
+	if err != nil {
+		return err
+	}
+	if string(got) != string(want) {
+		return fmt.Errorf("does not follow from the events: %s", difference(want, got))
+	}
+	return nil
 }
