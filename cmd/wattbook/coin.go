@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 
 	"wattbook/domain"
@@ -83,10 +84,8 @@ func coinSell(ctx context.Context, p *program, args []string) error {
 // sale reads the flags of a sale.
 func (e *engine) sale(o saleFlags, site domain.SiteRegistered) (domain.CoinSold, error) {
 	s := domain.CoinSold{Site: site.Site, At: e.now(), Reference: o.reference}
-	for _, before := range e.facts.CoinSales(s.Site) { // told again, without its time
-		if before.Reference == s.Reference {
-			s.At = before.At
-		}
+	if before, ok := e.saleOnRecord(s); ok { // told again, without its time
+		s.At = before.At
 	}
 	var err error
 	if s.Amount, err = satoshiOf(o.amount); err != nil {
@@ -153,13 +152,19 @@ func satoshiOf(s string) (domain.Satoshi, error) {
 	return domain.Satoshi(v.Int64()), nil
 }
 
+// saleOnRecord returns the recorded sale of the site with the reference.
+func (e *engine) saleOnRecord(s domain.CoinSold) (domain.CoinSold, bool) {
+	sales := e.facts.CoinSales(s.Site)
+	i := slices.IndexFunc(sales, func(before domain.CoinSold) bool { return before.Reference == s.Reference })
+	if i < 0 {
+		return domain.CoinSold{}, false
+	}
+	return sales[i], true
+}
+
 // recordSale records a sale, once, if the books hold what was sold.
 func (e *engine) recordSale(ctx context.Context, p *program, s domain.CoinSold, raw []byte) error {
-	known := false
-	for _, before := range e.facts.CoinSales(s.Site) {
-		known = known || before.Reference == s.Reference
-	}
-	if !known {
+	if _, known := e.saleOnRecord(s); !known {
 		books, err := journal.Build(ctx, e.log, s.Site)
 		if err != nil {
 			return err

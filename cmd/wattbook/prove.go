@@ -162,9 +162,15 @@ func aboutNote(n domain.Note) string {
 	return fmt.Sprintf("%s note %s of %s for %s", n.Kind, n.Number, n.Total, n.Buyer.Name)
 }
 
-// printBounds says what a proof does not show, and that its words are others
-// than what is proved if they are.
-func (p *program) printBounds(b proof.Bundle, about string) {
+// printEvidence says what a proof rests on, what it shows and does not show,
+// and that its words are others than what is proved if they are.
+func (p *program) printEvidence(b proof.Bundle, readings int64, shows string, documents []domain.DocumentDigest, about string) {
+	fmt.Fprintf(p.stdout, "         %s events with %s readings are in the log %s, under its checkpoint of %s events\n",
+		thousands(int64(len(b.Records))), thousands(readings), b.Signed.Origin, thousands(b.Signed.Size))
+	fmt.Fprintf(p.stdout, "         computed again from them, %s\n", shows)
+	for _, d := range documents {
+		fmt.Fprintf(p.stdout, "         %s has SHA-256 %s\n", d.Name, d.Digest)
+	}
 	fmt.Fprintf(p.stdout, "         what became of it since (payments, notes, a void) is not in the file\n")
 	if b.About != strings.Join(strings.Fields(about), " ") {
 		fmt.Fprintf(p.stdout, "         BEWARE: line 2 of the file calls it %q; what counts is what is said here\n", b.About)
@@ -223,13 +229,7 @@ func (p *program) checkProof(path, key string) error {
 		})
 	}
 	fmt.Fprintf(p.stdout, "PROVED   invoice %s of %s, of %s for %s\n", inv.Number, inv.Total, inv.Buyer.Name, inv.Period)
-	fmt.Fprintf(p.stdout, "         %s events with %s readings are in the log %s, under its checkpoint of %s events\n",
-		thousands(int64(len(b.Records))), thousands(again.Readings), b.Signed.Origin, thousands(b.Signed.Size))
-	fmt.Fprintf(p.stdout, "         computed again from them, the invoice comes out to the cent\n")
-	for _, d := range again.Issued.Documents {
-		fmt.Fprintf(p.stdout, "         %s has SHA-256 %s\n", d.Name, d.Digest)
-	}
-	p.printBounds(b, aboutInvoice(inv))
+	p.printEvidence(b, again.Readings, "the invoice comes out to the cent", again.Issued.Documents, aboutInvoice(inv))
 	return nil
 }
 
@@ -247,13 +247,7 @@ func (p *program) checkNote(b proof.Bundle) error {
 		})
 	}
 	fmt.Fprintf(p.stdout, "PROVED   %s note %s of %s, of %s for %s, to invoice %s\n", n.Kind, n.Number, n.Total, n.Buyer.Name, n.Period, n.Corrects)
-	fmt.Fprintf(p.stdout, "         %s events with %s readings are in the log %s, under its checkpoint of %s events\n",
-		thousands(int64(len(b.Records))), thousands(again.Readings), b.Signed.Origin, thousands(b.Signed.Size))
-	fmt.Fprintf(p.stdout, "         computed again from them, it is what the invoice and the notes before it lacked, to the cent\n")
-	for _, d := range again.Issued.Documents {
-		fmt.Fprintf(p.stdout, "         %s has SHA-256 %s\n", d.Name, d.Digest)
-	}
-	p.printBounds(b, aboutNote(n))
+	p.printEvidence(b, again.Readings, "it is what the invoice and the notes before it lacked, to the cent", again.Issued.Documents, aboutNote(n))
 	return nil
 }
 
