@@ -10,6 +10,7 @@ package projections
 import (
 	"context"
 	"fmt"
+	"iter"
 
 	"wattbook/domain"
 	"wattbook/domain/eventlog"
@@ -26,15 +27,7 @@ type Projection interface {
 // Fold applies the events in [from, to) of the log, and returns the position
 // of the next event. It reads to the head if the head is before to.
 func Fold(ctx context.Context, log eventlog.Log, from, to domain.Position, ps ...Projection) (domain.Position, error) {
-	var opener wire.Opener
-	for r, err := range log.ReadAll(ctx, from) {
-		if err != nil {
-			return from, fmt.Errorf("fold the log: %w", err)
-		}
-		if r.Position >= to {
-			return from, nil
-		}
-		rec, err := opener.Open(r)
+	for rec, err := range Read(ctx, log, from, to) {
 		if err != nil {
 			return from, fmt.Errorf("fold the log: %w", err)
 		}
@@ -43,10 +36,76 @@ func Fold(ctx context.Context, log eventlog.Log, from, to domain.Position, ps ..
 				return from, fmt.Errorf("fold event at position %d: %w", rec.Position, err)
 			}
 		}
-		from = r.Position + 1
+		from = rec.Position + 1
 	}
 	return from, nil
 }
 
+// Read yields the events in [from, to) of the log, to its head if that is
+// before to. It decodes ahead of who reads, on another core.
+func Read(ctx context.Context, log eventlog.Log, from, to domain.Position) iter.Seq2[domain.Recorded, error] {
+	return ahead(func(yield func(domain.Recorded, error) bool) {
+		var opener wire.Opener
+		for r, err := range log.ReadAll(ctx, from) {
+			var rec domain.Recorded
+			if err == nil && r.Position >= to {
+				return
+			}
+			if err == nil {
+				rec, err = opener.Open(r)
+			}
+			if !yield(rec, err) || err != nil {
+				return
+			}
+		}
+	})
+}
+
 // Head folds to the end of the log.
 const Head = ^domain.Position(0)
+
+// aheadEvents is how many events are decoded before they are handed over.
+const aheadEvents = 16
+
+// ahead runs an iterator beside who reads from it. When the reading ends, so
+// has the iterator.
+func ahead(all iter.Seq2[domain.Recorded, error]) iter.Seq2[domain.Recorded, error] {
+	type read struct {
+		domain.Recorded
+		err error
+	}
+	return func(yield func(domain.Recorded, error) bool) {
+		decoded, enough := make(chan []read, 2), make(chan struct{})
+		go func() {
+			defer close(decoded)
+			var batch []read
+			hand := func() bool {
+				select {
+				case decoded <- batch:
+					batch = make([]read, 0, aheadEvents)
+					return true
+				case <-enough:
+					return false
+				}
+			}
+			for rec, err := range all {
+				if batch = append(batch, read{rec, err}); len(batch) == aheadEvents && !hand() {
+					return
+				}
+			}
+			hand()
+		}()
+		defer func() {
+			close(enough)
+			for range decoded { // until it has ended
+			}
+		}()
+		for batch := range decoded {
+			for _, r := range batch {
+				if !yield(r.Recorded, r.err) {
+					return
+				}
+			}
+		}
+	}
+}
