@@ -12,8 +12,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"wattbook/domain"
 	"wattbook/domain/eventlog"
@@ -249,6 +252,7 @@ func (s *Settler) Issue(ctx context.Context, site domain.SiteID, period domain.P
 // contract that is named, from the facts as they are, and records nothing. All
 // are drawn at one position, so that they know the same; a contract whose
 // invoice is on record has a zero draft. It is an error if one cannot be drawn.
+// All cores draw.
 func (s *Settler) Drafts(site domain.SiteID, period domain.Period, only domain.ContractID) ([]domain.ContractID, []domain.Invoice, error) {
 	contracts := s.Facts.Contracts(site)
 	if only != "" {
@@ -257,16 +261,26 @@ func (s *Settler) Drafts(site domain.SiteID, period domain.Period, only domain.C
 		}
 		contracts = []domain.ContractID{only}
 	}
-	drafts := make([]domain.Invoice, len(contracts))
-	rater := rating.New(s.Facts)
-	for i, id := range contracts {
-		if _, ok := s.Facts.Invoice(id, period); ok {
-			continue
-		}
-		var err error
-		if drafts[i], err = rater.Draft(id, period); err != nil {
-			return nil, nil, fmt.Errorf("issue invoices of %s for %s: %w", site, period, err)
-		}
+	drafts, failed := make([]domain.Invoice, len(contracts)), make([]error, len(contracts))
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range min(len(contracts), runtime.GOMAXPROCS(0)) {
+		workers.Go(func() {
+			rater := rating.New(s.Facts)
+			for i := next.Add(1) - 1; i < int64(len(contracts)); i = next.Add(1) - 1 {
+				if _, ok := s.Facts.Invoice(contracts[i], period); !ok {
+					drafts[i], failed[i] = rater.Draft(contracts[i], period)
+				}
+			}
+		})
+	}
+	workers.Wait()
+	failed = slices.DeleteFunc(failed, func(err error) bool { return err == nil })
+	switch n := len(failed); {
+	case n == 1:
+		return nil, nil, fmt.Errorf("issue invoices of %s for %s: %w", site, period, failed[0])
+	case n > 1:
+		return nil, nil, fmt.Errorf("issue invoices of %s for %s: %w; %d more contracts cannot be drafted either", site, period, failed[0], n-1)
 	}
 	return contracts, drafts, nil
 }

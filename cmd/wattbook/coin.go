@@ -165,7 +165,7 @@ func (e *engine) saleOnRecord(s domain.CoinSold) (domain.CoinSold, bool) {
 // recordSale records a sale, once, if the books hold what was sold.
 func (e *engine) recordSale(ctx context.Context, p *program, s domain.CoinSold, raw []byte) error {
 	if _, known := e.saleOnRecord(s); !known {
-		books, err := journal.Build(ctx, e.log, s.Site)
+		books, err := e.books(ctx, s.Site)
 		if err != nil {
 			return err
 		}

@@ -11,6 +11,7 @@ import (
 	"wattbook/domain/eventlog"
 	"wattbook/projections"
 	"wattbook/projections/facts"
+	"wattbook/projections/scratch"
 	"wattbook/queries/warehouse"
 )
 
@@ -22,6 +23,7 @@ type finance struct {
 	publisher *warehouse.Publisher
 	log       eventlog.Log
 	facts     *facts.Facts
+	area      *scratch.Area // in which they lie
 	logger    *slog.Logger
 	asked     chan struct{}
 	cancel    context.CancelFunc
@@ -42,7 +44,8 @@ func openFinance(f folder, log eventlog.Log, now func() domain.Instant, logger *
 	if err != nil {
 		return nil, err
 	}
-	return &finance{dir: f.warehouse(), publisher: p, log: log, facts: facts.New(), logger: logger, asked: make(chan struct{}, 1)}, nil
+	area := f.scratch()
+	return &finance{dir: f.warehouse(), publisher: p, log: log, area: area, facts: facts.In(area), logger: logger, asked: make(chan struct{}, 1)}, nil
 }
 
 // startFinance opens the warehouse of a data folder and publishes it whenever
@@ -108,12 +111,14 @@ func (v *finance) end(ctx context.Context) error {
 	v.cancel()
 	<-v.ended
 	_, err := v.publish(ctx)
-	return errors.Join(err, v.publisher.Close())
+	return errors.Join(err, v.close())
 }
+
+func (v *finance) close() error { return errors.Join(v.publisher.Close(), v.area.Close()) }
 
 // abandon closes the warehouse as it was last published.
 func (v *finance) abandon() error {
 	v.cancel()
 	<-v.ended
-	return v.publisher.Close()
+	return v.close()
 }

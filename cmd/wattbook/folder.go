@@ -18,6 +18,7 @@ import (
 	"wattbook/ingest/pebblelog"
 	"wattbook/projections"
 	"wattbook/projections/facts"
+	"wattbook/projections/scratch"
 )
 
 // folder is where a book's parts are.
@@ -28,6 +29,14 @@ func (f folder) evidence() string  { return filepath.Join(string(f), "evidence")
 func (f folder) warehouse() string { return filepath.Join(string(f), "warehouse") }
 func (f folder) invoices() string  { return filepath.Join(string(f), "invoices") }
 func (f folder) site() string      { return filepath.Join(string(f), "site.yaml") }
+
+// scratch returns where what is folded from the log lies: beyond what most books
+// need, in a file of the folder that has no name.
+func (f folder) scratch() *scratch.Area { return scratch.In(string(f), foldedInHeap) }
+
+// foldedInHeap is how many bytes of readings and allocations are kept in the
+// heap: those of some months of a site.
+const foldedInHeap = 64 << 20
 
 // unfinished is a file that is there while a month is being played, and stays
 // if it is not played to its end.
@@ -138,6 +147,7 @@ func (l *logFolder) asSigned() error {
 // book is an open data folder: its log, and what is known from it.
 type book struct {
 	*logFolder
+	area   *scratch.Area // in which the facts lie
 	facts  *facts.Facts
 	now    func() domain.Instant
 	logger *slog.Logger
@@ -149,7 +159,8 @@ func openBook(ctx context.Context, s settings, now func() domain.Instant, logger
 	if err != nil {
 		return nil, err
 	}
-	b := &book{logFolder: l, facts: facts.New(), now: now, logger: logger}
+	b := &book{logFolder: l, area: l.folder.scratch(), now: now, logger: logger}
+	b.facts = facts.In(b.area)
 	err = b.asSigned()
 	if err == nil {
 		err = b.open(ctx, s.reading)
@@ -179,7 +190,18 @@ func (b *book) refresh(ctx context.Context) error {
 	return err
 }
 
-func (b *book) close() error { return b.log.Close() }
+func (b *book) close() error { return errors.Join(b.log.Close(), b.area.Close()) }
+
+// folded gives what is known from the events before a position.
+func (l *logFolder) folded(ctx context.Context, to domain.Position, do func(f *facts.Facts) error) error {
+	area := l.folder.scratch()
+	f := facts.In(area)
+	_, err := projections.Fold(ctx, l.log, 0, to, f)
+	if err == nil {
+		err = do(f)
+	}
+	return errors.Join(err, area.Close())
+}
 
 // siteNamed returns the site of a name, or the only one.
 func (b *book) siteNamed(name string) (domain.SiteRegistered, error) {

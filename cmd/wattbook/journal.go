@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -52,7 +53,7 @@ func journalBooks(ctx context.Context, p *program, args []string) error {
 		if rest[0] == "ageing" {
 			return p.ageing(b, reg, at)
 		}
-		books, err := journal.Build(ctx, b.log, reg.Site)
+		books, err := b.books(ctx, reg.Site)
 		if err != nil {
 			return err
 		}
@@ -209,4 +210,11 @@ func (p *program) ageing(b *book, site domain.SiteRegistered, when string) error
 		fmt.Fprintf(p.stdout, " %14s\n", group(r.Total.Fixed(r.Currency.Digits())))
 	}
 	return nil
+}
+
+// books derives the books of a site.
+func (l *logFolder) books(ctx context.Context, site domain.SiteID) (journal.Books, error) {
+	area := l.folder.scratch()
+	books, err := journal.Build(ctx, l.log, site, area)
+	return books, errors.Join(err, area.Close())
 }

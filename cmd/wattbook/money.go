@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"wattbook/domain"
-	"wattbook/domain/wire"
 	"wattbook/ingest"
 	"wattbook/projections"
 	"wattbook/projections/facts"
@@ -17,53 +16,44 @@ import (
 	"wattbook/settlement/rating"
 )
 
-// factsAsOf folds the log up to a position, or up to what was recorded before
-// a time; all of it, if neither is said.
-func (l *logFolder) factsAsOf(ctx context.Context, asOf string) (*facts.Facts, error) {
-	f, to := facts.New(), projections.Head
-	if asOf != "" {
-		if n, err := strconv.ParseUint(asOf, 10, 63); err == nil {
-			head, err := l.log.Head(ctx)
-			if err != nil {
-				return nil, err
-			}
-			if domain.Position(n) > head {
-				return nil, usagef("--as-of: the log holds %d events", head)
-			}
-			to = domain.Position(n)
-		} else {
-			at, err := domain.ParseInstant(asOf)
-			if err != nil {
-				return nil, usagef("--as-of: %q is neither a position nor a time such as 2026-11-02T09:00Z", asOf)
-			}
-			for r, err := range l.log.ReadAll(ctx, 0) {
-				if err != nil {
-					return nil, err
-				}
-				if r.RecordedAt >= at {
-					break
-				}
-				rec, err := wire.Open(r)
-				if err == nil {
-					err = f.Apply(rec)
-				}
-				if err != nil {
-					return nil, err
-				}
-			}
-			return f, nil
+// asOf returns the position that a draft is to be drawn at: one of the log, the
+// first that was recorded at a time or later, or the head if nothing is said.
+func (l *logFolder) asOf(ctx context.Context, said string) (domain.Position, error) {
+	if said == "" {
+		return projections.Head, nil
+	}
+	if n, err := strconv.ParseUint(said, 10, 63); err == nil {
+		head, err := l.log.Head(ctx)
+		if err == nil && domain.Position(n) > head {
+			err = usagef("--as-of: the log holds %d events", head)
+		}
+		return domain.Position(n), err
+	}
+	at, err := domain.ParseInstant(said)
+	if err != nil {
+		return 0, usagef("--as-of: %q is neither a position nor a time such as 2026-11-02T09:00Z", said)
+	}
+	for r, err := range l.log.ReadAll(ctx, 0) {
+		if err != nil {
+			return 0, err
+		}
+		if r.RecordedAt >= at {
+			return r.Position, nil
 		}
 	}
-	_, err := projections.Fold(ctx, l.log, 0, to, f)
-	return f, err
+	return projections.Head, nil
 }
 
 // invoiceDraft shows what a run would issue. It records nothing.
 func invoiceDraft(ctx context.Context, p *program, l *logFolder, o invoiceOptions, period domain.Period) error {
-	f, err := l.factsAsOf(ctx, o.asOf)
+	to, err := l.asOf(ctx, o.asOf)
 	if err != nil {
 		return err
 	}
+	return l.folded(ctx, to, func(f *facts.Facts) error { return showDrafts(p, l, f, o, period) })
+}
+
+func showDrafts(p *program, l *logFolder, f *facts.Facts, o invoiceOptions, period domain.Period) error {
 	b := &book{logFolder: l, facts: f}
 	reg, err := b.siteNamed(o.site)
 	if err != nil {
@@ -83,6 +73,7 @@ func invoiceDraft(ctx context.Context, p *program, l *logFolder, o invoiceOption
 		Why      string          `json:"why_not,omitempty"`
 	}
 	var all []draft
+	rater := rating.New(f)
 	for _, id := range contracts {
 		d := draft{Contract: string(id)}
 		if issued, ok := f.Invoice(id, period); ok {
@@ -95,7 +86,7 @@ func invoiceDraft(ctx context.Context, p *program, l *logFolder, o invoiceOption
 			default:
 				d.Why = fmt.Sprintf("invoice %s is issued, and nothing of it is to be corrected", issued.Invoice.Number)
 			}
-		} else if inv, err := rating.Draft(f, id, period); err != nil {
+		} else if inv, err := rater.Draft(id, period); err != nil {
 			d.Why = err.Error()
 		} else if len(inv.Lines) == 0 {
 			d.Why = "there is nothing to bill"

@@ -121,19 +121,17 @@ func (l *logFolder) proveEvent(ctx context.Context, out io.Writer, n *notary, na
 }
 
 func (l *logFolder) proveInvoice(ctx context.Context, out io.Writer, n *notary, number string) error {
-	f := facts.New()
-	if _, err := projections.Fold(ctx, l.log, 0, projections.Head, f); err != nil {
-		return err
-	}
-	e, about, err := evidenceNumbered(f, number)
-	if err != nil {
-		return err
-	}
-	s, err := n.covering(f.Next - 1)
-	if err != nil {
-		return err
-	}
-	return proof.WriteBundle(out, about, s, l.log, l.picked(ctx, e))
+	return l.folded(ctx, projections.Head, func(f *facts.Facts) error {
+		e, about, err := evidenceNumbered(f, number)
+		if err != nil {
+			return err
+		}
+		s, err := n.covering(f.Next - 1)
+		if err != nil {
+			return err
+		}
+		return proof.WriteBundle(out, about, s, l.log, l.picked(ctx, e))
+	})
 }
 
 // evidenceNumbered returns what picks the events of an invoice or a note, and

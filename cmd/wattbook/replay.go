@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"wattbook/domain"
@@ -49,7 +50,9 @@ func replay(ctx context.Context, p *program, args []string) error {
 			return p.replayAt(ctx, l, *at, *month)
 		}
 		bar := newProgress(p.stderr, "replaying")
+		area := l.folder.scratch()
 		report, err := audit.Run(ctx, l.log, audit.Options{
+			Scratch:    area,
 			Render:     func(inv domain.Invoice, f *facts.Facts) ([]settlement.Document, error) { return render(f)(inv) },
 			RenderNote: func(n domain.Note, f *facts.Facts) ([]settlement.Document, error) { return renderNote(f)(n) },
 			Progress: func(done, total domain.Position) {
@@ -57,7 +60,7 @@ func replay(ctx context.Context, p *program, args []string) error {
 			},
 		})
 		bar.done()
-		if err != nil {
+		if err = errors.Join(err, area.Close()); err != nil {
 			return err
 		}
 		if p.common.json {

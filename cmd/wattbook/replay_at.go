@@ -10,7 +10,6 @@ import (
 	"wattbook/domain"
 	"wattbook/domain/eventlog"
 	"wattbook/domain/wire"
-	"wattbook/projections"
 	"wattbook/projections/facts"
 	"wattbook/projections/margin"
 	"wattbook/projections/receivables"
@@ -65,17 +64,19 @@ func (p *program) replayAt(ctx context.Context, l *logFolder, at, month string) 
 		}
 		named = &of
 	}
-	f := facts.New()
-	if _, err := projections.Fold(ctx, l.log, 0, position, f); err != nil {
-		return err
-	}
 	var all []asKnown
-	for _, s := range f.Sites() {
-		one, err := knownOf(f, s, named)
-		if err != nil {
-			return err
+	err = l.folded(ctx, position, func(f *facts.Facts) error {
+		for _, s := range f.Sites() {
+			one, err := knownOf(f, s, named)
+			if err != nil {
+				return err
+			}
+			all = append(all, one)
 		}
-		all = append(all, one)
+		return nil
+	})
+	if err != nil {
+		return err
 	}
 	if len(all) == 0 {
 		return fmt.Errorf("--at %s: no site was registered then", at)

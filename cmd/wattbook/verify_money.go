@@ -59,7 +59,7 @@ func (p *program) verifyMoney(ctx context.Context, b *book) error {
 				findings = append(findings, row.Number+": "+f)
 			}
 		}
-		books, err := journal.Build(ctx, b.log, site.Site)
+		books, err := b.books(ctx, site.Site)
 		if err != nil {
 			return err
 		}

@@ -78,7 +78,7 @@ func (p *program) withFinance(ctx context.Context, do func(v *finance) error) er
 		if err != nil {
 			return err
 		}
-		return errors.Join(do(v), v.publisher.Close())
+		return errors.Join(do(v), v.close())
 	})
 }
 
@@ -89,7 +89,7 @@ func (p *program) publishBook(ctx context.Context, f folder, log eventlog.Log, k
 	if err == nil {
 		v.facts = known
 		_, err = v.publish(ctx)
-		err = errors.Join(err, v.publisher.Close())
+		err = errors.Join(err, v.close())
 	}
 	if err != nil {
 		fmt.Fprintf(p.stderr, "wattbook %s: what was recorded is safe; the finance warehouse does not show it yet: %v; then run: wattbook warehouse publish\n", p.verb.name, err)

@@ -21,13 +21,12 @@ type billing struct {
 	changes     []change
 }
 
-// change is an event that may change what an invoice would come to. Readings
-// and prices that correct are findings already.
+// change is an event that may change what an invoice of a contract would come
+// to. Readings and prices that correct are findings already, and allocations
+// know where they stand in the log.
 type change struct {
 	position domain.Position
-	contract domain.ContractID // or of a customer
-	customer domain.CustomerID
-	at       domain.Instant
+	contract domain.ContractID
 	what     string
 }
 
@@ -54,10 +53,18 @@ func (f *Facts) Changes(inv domain.Invoice, since domain.Position) []string {
 			indexes[string(ch.Index)] = true
 		}
 	}
+	const lately = "GPU allocations came on record late"
+	allocated, late := f.allocatedSince(inv, since)
 	for _, c := range f.billing.changes {
-		if c.position >= since && (c.contract == inv.Contract || c.customer == inv.Buyer.ID && c.at < inv.Interval.End) {
+		if late && allocated < c.position {
+			say(lately)
+		}
+		if c.position >= since && c.contract == inv.Contract {
 			say("%s", c.what)
 		}
+	}
+	if late {
+		say(lately)
 	}
 	type of struct {
 		device domain.DeviceID
@@ -87,6 +94,25 @@ func (f *Facts) Changes(inv domain.Invoice, since domain.Position) []string {
 	return causes
 }
 
+// allocatedSince returns the first position from one on at which an allocation
+// of an invoice's buyer started or ended before the end of its period.
+func (f *Facts) allocatedSince(inv domain.Invoice, since domain.Position) (first domain.Position, any bool) {
+	g := f.gpus[inv.Site]
+	if g == nil {
+		return 0, false
+	}
+	for n := range g.chain(inv.Buyer.ID) {
+		a := g.on(n)
+		if a.started >= since && a.at < inv.Interval.End && (!any || a.started < first) {
+			first, any = a.started, true
+		}
+		if a.ended >= since && a.ended > a.started && a.end < inv.Interval.End && (!any || a.ended < first) {
+			first, any = a.ended, true
+		}
+	}
+	return first, any
+}
+
 // changed keeps what may change an invoice.
 func (f *Facts) changed(rec domain.Recorded) {
 	c := change{position: rec.Position}
@@ -95,15 +121,6 @@ func (f *Facts) changed(rec domain.Recorded) {
 		c.contract, c.what = e.Contract, fmt.Sprintf("version %d of the contract is in force from %s", e.Version, e.Start)
 	case domain.ServiceCreditClaimed:
 		c.contract, c.what = e.Contract, fmt.Sprintf("the credit %s is claimed for %s", e.Charge, e.Period)
-	case domain.GPUAllocationStarted:
-		c.customer, c.at, c.what = e.Customer, e.At, "GPU allocations came on record late"
-	case domain.GPUAllocationEnded:
-		g := f.gpusOf(e.Site)
-		i, ok := g.index[e.Allocation]
-		if !ok {
-			return
-		}
-		c.customer, c.at, c.what = g.all[i].Customer, e.At, "GPU allocations came on record late"
 	default:
 		return
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"wattbook/domain"
+	"wattbook/projections/scratch"
 )
 
 // Facts are what is known at a position. The zero value is not usable; see
@@ -26,6 +27,7 @@ type Facts struct {
 	Next     domain.Position // position of the next event
 	Recorded domain.Instant  // when the event before it was recorded
 
+	area       *scratch.Area // where cells and allocations lie; nil: in the heap
 	sites      map[domain.SiteID]*Table
 	terms      map[domain.SiteID][]siteTerms       // by when they hold
 	since      map[domain.DeviceKey]domain.Instant // recording of a device's first registration
@@ -75,8 +77,13 @@ type Stated struct {
 }
 
 // New returns the facts before the first event.
-func New() *Facts {
+func New() *Facts { return In(nil) }
+
+// In returns the facts before the first event. What they hold of readings and
+// of allocations will lie in the area, which has to last as long as they.
+func In(area *scratch.Area) *Facts {
 	return &Facts{
+		area:       area,
 		sites:      map[domain.SiteID]*Table{},
 		terms:      map[domain.SiteID][]siteTerms{},
 		since:      map[domain.DeviceKey]domain.Instant{},
@@ -183,11 +190,11 @@ func (f *Facts) learn(rec domain.Recorded) {
 			f.fees = insert(f.fees, e, func(b domain.BlockFeesPublished) domain.Instant { return b.Interval.Start })
 		}
 	case domain.GPUAllocationStarted:
-		if !f.gpusOf(e.Site).start(e) {
+		if !f.gpusOf(e.Site).start(e, rec.Position) {
 			f.contradict(e.Site, rec, e.Origin, fmt.Sprintf("allocation %s has started before", e.Allocation))
 		}
 	case domain.GPUAllocationEnded:
-		if !f.gpusOf(e.Site).end(e) {
+		if !f.gpusOf(e.Site).end(e, rec.Position) {
 			f.contradict(e.Site, rec, e.Origin, fmt.Sprintf("allocation %s has ended before", e.Allocation))
 		}
 	case domain.ContractSigned:
@@ -561,11 +568,4 @@ func seriesOf[K comparable](m map[K]*prices, k K) *prices {
 		m[k] = &prices{at: map[span]quote{}}
 	}
 	return m[k]
-}
-
-func (f *Facts) gpusOf(site domain.SiteID) *gpus {
-	if f.gpus[site] == nil {
-		f.gpus[site] = &gpus{index: map[string]int{}, of: map[domain.CustomerID][]int{}, ended: map[string]domain.Instant{}}
-	}
-	return f.gpus[site]
 }

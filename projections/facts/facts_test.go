@@ -131,16 +131,20 @@ func work(f *facts.Facts, site domain.SiteID, at domain.Instant) string {
 // gpus asks the calendar, and checks it against all allocations.
 func gpus(f *facts.Facts, site domain.SiteID, iv domain.Interval) string {
 	var b, slow strings.Builder
+	names := map[facts.Allocation]string{}
+	for e, end := range f.GPUAllocations(site) {
+		names[facts.Allocation{Customer: e.Customer, GPUs: e.GPUs, At: e.At, End: end}] = e.Allocation
+	}
 	show := func(to *strings.Builder, a facts.Allocation) {
 		if t := a.During(iv); t > 0 {
-			fmt.Fprintf(to, "%s %s %d ms\n", a.Allocation, a.Customer, int64(t))
+			fmt.Fprintf(to, "%s %s %d ms\n", names[a], a.Customer, int64(t))
 		}
 	}
 	day := domain.Interval{Start: iv.Start.Floor(domain.Day), End: iv.End}
-	for a := range f.Calendar(site, day, func(facts.Allocation) bool { return true }).During(iv) {
+	for a := range f.Calendar(site, day).During(iv) {
 		show(&b, a)
 	}
-	for _, a := range f.GPUAllocations(site) {
+	for a := range f.Allocations(site) {
 		show(&slow, a)
 	}
 	switch {

@@ -190,7 +190,7 @@ func TestGPUTimesOfAdjacentIntervalsSum(t *testing.T) {
 		at := func(name string) domain.Instant {
 			return hour.Start + domain.Instant(rapid.Int64Range(0, int64(domain.Hour)).Draw(t, name))
 		}
-		a := facts.Allocation{GPUAllocationStarted: domain.GPUAllocationStarted{GPUs: rapid.Int64Range(1, 8).Draw(t, "gpus"), At: at("start")}}
+		a := facts.Allocation{GPUs: rapid.Int64Range(1, 8).Draw(t, "gpus"), At: at("start")}
 		if rapid.Bool().Draw(t, "ended") {
 			a.End = at("end")
 		}

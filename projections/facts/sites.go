@@ -27,7 +27,7 @@ func (f *Facts) site(e domain.SiteRegistered, rec domain.Recorded) (domain.SiteR
 	case e.Step <= 0:
 		return e, fmt.Errorf("site %s has a step of %s", e.Site, e.Step)
 	case !ok:
-		t = newTable(e.Step)
+		t = newTable(e.Step, f.area)
 		f.sites[e.Site] = t
 		for _, d := range f.Devices(e.Site) { // registered before their site
 			t.place(d, rec.Position)

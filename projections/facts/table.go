@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"wattbook/domain"
+	"wattbook/projections/scratch"
 )
 
 // State says how well a value is known.
@@ -30,6 +31,7 @@ type Slot int64
 type Table struct {
 	Step domain.Duration
 
+	pool   scratch.Pool[page]
 	cells  map[quantity]*column
 	groups map[quantity]*column // sums over the devices below a meter; "" is the site
 	under  map[domain.DeviceID][]placement
@@ -59,9 +61,9 @@ type Cell struct {
 	Position  domain.Position // of the event that said so last
 }
 
-func newTable(step domain.Duration) *Table {
+func newTable(step domain.Duration, area *scratch.Area) *Table {
 	return &Table{
-		Step: step, cells: map[quantity]*column{}, groups: map[quantity]*column{}, under: map[domain.DeviceID][]placement{},
+		Step: step, pool: scratch.PoolIn[page](area), cells: map[quantity]*column{}, groups: map[quantity]*column{}, under: map[domain.DeviceID][]placement{},
 		tracks: map[domain.SourceID][]track{},
 	}
 }
@@ -199,7 +201,7 @@ func (t *Table) tracksOf(source domain.SourceID, rows int) []track {
 
 // lead sets where a quantity goes that an event at the position counts.
 func (t *Table) lead(row *track, q quantity, p domain.Position, first Slot) {
-	*row = track{quantity: q, cells: columnOf(t.cells, q, first)}
+	*row = track{quantity: q, cells: t.column(t.cells, q, first)}
 	if q.channel == domain.ChannelShares || q.channel == domain.ChannelHashes {
 		row.above = t.above(q, p, first)
 	}
@@ -271,13 +273,13 @@ const maxDepth = 16
 // above returns the sums that a quantity counts in which an event at the
 // position said: that of the site, and those of the meters above the device.
 func (t *Table) above(q quantity, p domain.Position, first Slot) []*column {
-	sums := []*column{columnOf(t.groups, quantity{"", q.channel}, first)}
+	sums := []*column{t.column(t.groups, quantity{"", q.channel}, first)}
 	m := t.meterAt(q.device, p)
 	for range maxDepth {
 		if m == "" {
 			break
 		}
-		sums = append(sums, columnOf(t.groups, quantity{m, q.channel}, first))
+		sums = append(sums, t.column(t.groups, quantity{m, q.channel}, first))
 		m = t.meterAt(m, p)
 	}
 	return sums
@@ -320,6 +322,7 @@ func (c *Cell) settle(p domain.Position) {
 // column is one quantity, slot after slot, in pages: a reading of another
 // century costs one page and not the years in between.
 type column struct {
+	pool  scratch.Pool[page]
 	pages map[Slot]*page
 	first Slot // that was ever set
 
@@ -332,11 +335,12 @@ const pageSlots = 288
 
 type page [pageSlots]Cell
 
-func columnOf(m map[quantity]*column, q quantity, first Slot) *column {
-	c := m[q]
+// column returns the column of a quantity, one of the cells or of the sums.
+func (t *Table) column(of map[quantity]*column, q quantity, first Slot) *column {
+	c := of[q]
 	if c == nil {
-		c = &column{pages: map[Slot]*page{}, first: first}
-		m[q] = c
+		c = &column{pool: t.pool, pages: map[Slot]*page{}, first: first}
+		of[q] = c
 	}
 	return c
 }
@@ -368,7 +372,7 @@ func (c *column) cell(s Slot) *Cell {
 	if c.last == nil || c.number != number {
 		p := c.pages[number]
 		if p == nil {
-			p = new(page)
+			p = c.pool.New()
 			c.pages[number] = p
 		}
 		c.number, c.last = number, p

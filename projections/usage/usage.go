@@ -28,7 +28,7 @@ func GPU(f *facts.Facts, id domain.SiteID, iv domain.Interval) iter.Seq[Row] {
 		}
 		first, end := table.Slots(iv)
 		all := domain.Interval{Start: table.Interval(first).Start, End: table.Interval(end).Start}
-		calendar := f.Calendar(id, all, func(facts.Allocation) bool { return true })
+		calendar := f.Calendar(id, all)
 		for s := first; s < end; s++ {
 			slot := table.Interval(s)
 			var rows []Row

@@ -321,9 +321,9 @@ func (p *Publisher) dayRows(t *tables, f *facts.Facts, s domain.SiteRegistered, 
 }
 
 func (p *Publisher) allocationRows(t *tables, f *facts.Facts, s domain.SiteRegistered, z *zone) error {
-	for _, a := range f.GPUAllocations(s.Site) {
+	for a, end := range f.GPUAllocations(s.Site) {
 		at := p.history.allocations[allocationKey{s.Site, a.Allocation}]
-		err := t.add("allocations", at.start, string(s.Site), a.Allocation, string(a.Customer), text(a.Host), a.GPUs, a.At, instant(a.End), z.of(a.At),
+		err := t.add("allocations", at.start, string(s.Site), a.Allocation, string(a.Customer), text(a.Host), a.GPUs, a.At, instant(end), z.of(a.At),
 			known(at.end, at.ended), text(at.state), text(a.Origin.Source), digest(a.Origin.Evidence))
 		if err != nil {
 			return err

@@ -42,7 +42,7 @@ func metered(days string) string {
 // booked wants the table journal to be the books that are derived from the log.
 func (s *site) booked(when string) {
 	s.Helper()
-	books, err := journal.Build(s.Context(), s.player.Log, "cedar")
+	books, err := journal.Build(s.Context(), s.player.Log, "cedar", nil)
 	if err != nil {
 		s.Fatal(err)
 	}

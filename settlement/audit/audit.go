@@ -15,8 +15,10 @@ import (
 	"wattbook/domain"
 	"wattbook/domain/eventlog"
 	"wattbook/domain/wire"
+	"wattbook/projections"
 	"wattbook/projections/allocation"
 	"wattbook/projections/facts"
+	"wattbook/projections/scratch"
 	"wattbook/settlement"
 	"wattbook/settlement/pools"
 	"wattbook/settlement/rating"
@@ -29,6 +31,8 @@ type Options struct {
 	Render func(domain.Invoice, *facts.Facts) ([]settlement.Document, error)
 	// RenderNote makes those of a note.
 	RenderNote func(domain.Note, *facts.Facts) ([]settlement.Document, error)
+	// Scratch is where what is folded lies; nil: in the heap.
+	Scratch *scratch.Area
 	// Progress, if set, is told how far the log is read.
 	Progress func(done, total domain.Position)
 }
@@ -81,31 +85,23 @@ func Run(ctx context.Context, log eventlog.Log, o Options) (Report, error) {
 	if err != nil {
 		return Report{}, fmt.Errorf("replay: %w", err)
 	}
-	a := &auditor{options: o, facts: facts.New(), digests: map[string]*domain.Digester{}, counts: map[string]*Kind{}}
+	a := &auditor{options: o, facts: facts.In(o.Scratch), digests: map[string]*domain.Digester{}, counts: map[string]*Kind{}}
 	for _, k := range kinds() {
 		a.digests[k], a.counts[k] = &domain.Digester{}, &Kind{Name: k}
 	}
 	if err := a.collect(ctx, log, head); err != nil {
 		return Report{}, fmt.Errorf("replay: %w", err)
 	}
-	var opener wire.Opener
-	for r, err := range log.ReadAll(ctx, 0) {
+	for rec, err := range projections.Read(ctx, log, 0, head) {
 		if err != nil {
 			return Report{}, fmt.Errorf("replay: %w", err)
 		}
-		if r.Position >= head {
-			break
+		a.check(rec.Position)
+		if err := a.facts.Apply(rec); err != nil {
+			return Report{}, fmt.Errorf("replay event at position %d: %w", rec.Position, err)
 		}
-		a.check(r.Position)
-		rec, err := opener.Open(r)
-		if err == nil {
-			err = a.facts.Apply(rec)
-		}
-		if err != nil {
-			return Report{}, fmt.Errorf("replay event at position %d: %w", r.Position, err)
-		}
-		if o.Progress != nil && r.Position%512 == 0 {
-			o.Progress(r.Position, head)
+		if o.Progress != nil && rec.Position%512 == 0 {
+			o.Progress(rec.Position, head)
 		}
 	}
 	a.check(head)

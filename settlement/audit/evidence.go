@@ -47,7 +47,7 @@ func EvidenceOf(f *facts.Facts, inv domain.Invoice) (*Evidence, error) {
 			}
 		}
 	}
-	for _, a := range f.GPUAllocations(inv.Site) {
+	for a := range f.GPUAllocations(inv.Site) {
 		if a.Customer == inv.Buyer.ID {
 			e.allocations[a.Allocation] = true
 		}

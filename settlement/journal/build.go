@@ -12,8 +12,10 @@ import (
 	"wattbook/domain"
 	"wattbook/domain/eventlog"
 	"wattbook/domain/wire"
+	"wattbook/projections"
 	"wattbook/projections/facts"
 	"wattbook/projections/receivables"
+	"wattbook/projections/scratch"
 )
 
 // Books are the entries of a site, in the order of their dates and events.
@@ -23,9 +25,10 @@ type Books struct {
 	Entries []Entry
 }
 
-// Build derives the books of a site from a log up to its head.
-func Build(ctx context.Context, log eventlog.Log, site domain.SiteID) (Books, error) {
-	b := newBuilder(site)
+// Build derives the books of a site from a log up to its head. What it folds
+// lies in the area; nil is the heap.
+func Build(ctx context.Context, log eventlog.Log, site domain.SiteID, area *scratch.Area) (Books, error) {
+	b := newBuilder(site, area)
 	head, err := log.Head(ctx)
 	if err != nil {
 		return Books{}, fmt.Errorf("journal: %w", err)
@@ -33,20 +36,12 @@ func Build(ctx context.Context, log eventlog.Log, site domain.SiteID) (Books, er
 	if err := b.collect(ctx, log, head); err != nil {
 		return Books{}, fmt.Errorf("journal: %w", err)
 	}
-	var opener wire.Opener
-	for r, err := range log.ReadAll(ctx, 0) {
+	for rec, err := range projections.Read(ctx, log, 0, head) {
 		if err != nil {
 			return Books{}, fmt.Errorf("journal: %w", err)
 		}
-		if r.Position >= head {
-			break
-		}
-		rec, err := opener.Open(r)
-		if err == nil {
-			err = b.apply(rec)
-		}
-		if err != nil {
-			return Books{}, fmt.Errorf("journal: event at position %d: %w", r.Position, err)
+		if err := b.apply(rec); err != nil {
+			return Books{}, fmt.Errorf("journal: event at position %d: %w", rec.Position, err)
 		}
 	}
 	pending, err := b.pending(b.facts)
@@ -100,9 +95,9 @@ type issue struct {
 	accrued  map[string]int64 // before it
 }
 
-func newBuilder(site domain.SiteID) *builder {
+func newBuilder(site domain.SiteID, area *scratch.Area) *builder {
 	return &builder{
-		site: site, facts: facts.New(), drawn: map[domain.Position][]domain.Period{}, accrued: map[domain.Period]accrued{}, refs: map[string]ref{},
+		site: site, facts: facts.In(area), drawn: map[domain.Position][]domain.Period{}, accrued: map[domain.Period]accrued{}, refs: map[string]ref{},
 		unbilled: map[billed]map[string]int64{}, energy: map[string]int64{}, issued: map[string]issue{}, coins: newCoins(),
 	}
 }

@@ -82,7 +82,7 @@ func answer(p *logscript.Player, question []string) (string, error) {
 		_, err := settler(p).Void(ctx, question[1], "an error")
 		return "done", err
 	}
-	books, err := journal.Build(ctx, p.Log, "s")
+	books, err := journal.Build(ctx, p.Log, "s", nil)
 	if err != nil {
 		return "", err
 	}
@@ -231,7 +231,7 @@ func known(t *rapid.T, p *logscript.Player) *facts.Facts {
 func TestBooksOfAnyHistory(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := history(t)
-		books, err := journal.Build(t.Context(), p.Log, "s")
+		books, err := journal.Build(t.Context(), p.Log, "s", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -291,7 +291,7 @@ func TestBooksOfAnyHistory(t *testing.T) {
 				t.Fatalf("revenue %s, invoices and notes without tax %s", income, want)
 			}
 		}
-		again, err := journal.Build(t.Context(), p.Log, "s")
+		again, err := journal.Build(t.Context(), p.Log, "s", nil)
 		if err != nil || fmt.Sprint(again) != fmt.Sprint(books) {
 			t.Fatalf("built twice, the books differ: %v", err)
 		}
@@ -359,7 +359,7 @@ func TestBooksAreAcceptedByOtherPrograms(t *testing.T) {
 	if err := run(t.Context(), p, "2026-10"); err != nil {
 		t.Fatal(err)
 	}
-	books, err := journal.Build(t.Context(), p.Log, "s")
+	books, err := journal.Build(t.Context(), p.Log, "s", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,7 @@ type Keeper struct {
 
 // NewKeeper returns the books of a site before the first event.
 func NewKeeper(site domain.SiteID) *Keeper {
-	k := &Keeper{b: newBuilder(site), drawn: map[domain.Position]accrued{}}
+	k := &Keeper{b: newBuilder(site, nil), drawn: map[domain.Position]accrued{}}
 	k.b.kept = map[span][]piece{}
 	return k
 }

@@ -21,7 +21,7 @@ import (
 func TestKeptBooksAreTheDerivedBooks(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		p := history(t)
-		want, err := journal.Build(t.Context(), p.Log, "s")
+		want, err := journal.Build(t.Context(), p.Log, "s", nil)
 		if err != nil {
 			t.Fatal(err)
 		}

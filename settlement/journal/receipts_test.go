@@ -26,7 +26,7 @@ func TestAReceiptThatIsUndoneIsTakenBack(t *testing.T) {
 		if err := p.Play(step.line); err != nil {
 			t.Fatal(err)
 		}
-		books, err := journal.Build(t.Context(), p.Log, "s")
+		books, err := journal.Build(t.Context(), p.Log, "s", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
