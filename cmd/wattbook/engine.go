@@ -165,8 +165,8 @@ func (e *engine) tick(ctx context.Context, at domain.Instant) (domain.Allocation
 
 // decide records the allocation for an interval, unless one is on record.
 func (e *engine) decide(ctx context.Context, iv domain.Interval) (domain.AllocationDecided, error) {
-	if d, ok := e.facts.DecisionAt(e.site.Site, iv.Start); ok {
-		return d, nil
+	if at, ok := e.facts.DecisionAt(e.site.Site, iv.Start); ok {
+		return e.decision(ctx, at)
 	}
 	d, err := allocation.For(e.facts, e.site.Site, iv)
 	if err != nil {

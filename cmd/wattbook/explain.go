@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"wattbook/domain"
+	"wattbook/projections"
 	"wattbook/projections/facts"
 	"wattbook/projections/margin"
 	"wattbook/settlement/pools"
@@ -48,9 +49,13 @@ func explain(ctx context.Context, p *program, args []string) error {
 		if err != nil {
 			return err
 		}
-		d, ok := b.facts.DecisionAt(reg.Site, t)
+		at, ok := b.facts.DecisionAt(reg.Site, t)
 		if !ok {
 			return undecided(b.facts, reg.Site, t, b.now())
+		}
+		d, err := b.decision(ctx, at)
+		if err != nil {
+			return err
 		}
 		earned, err := minedIn(b.facts, reg, d.Interval)
 		if err != nil {
@@ -109,6 +114,16 @@ func (r minedReport) print(out io.Writer, c domain.Currency) error {
 			group(r.Revenue.Fixed(2)), c, group(r.Satoshi.Fixed(0)), what, decimal(r.Estimate, 2), c)
 	}
 	return err
+}
+
+// decision reads a decision from the log.
+func (l *logFolder) decision(ctx context.Context, at facts.Decision) (domain.AllocationDecided, error) {
+	for rec, err := range projections.Read(ctx, l.log, at.Position, at.Position+1) {
+		if d, ok := rec.Event.(domain.AllocationDecided); ok || err != nil {
+			return d, err
+		}
+	}
+	return domain.AllocationDecided{}, fmt.Errorf("the decision for %s is not at position %d of the log", at.Interval, at.Position)
 }
 
 // undecided says why there is no decision for a moment.

@@ -148,19 +148,9 @@ func (s *screen) energy(f *facts.Facts, site domain.SiteRegistered, iv domain.In
 		if !iv.Contains(d.Interval.Start) {
 			continue
 		}
-		rested := domain.Power(0)
-		for _, c := range d.Choices {
-			if c.Use == domain.UseMining && !c.On {
-				for _, l := range d.Inputs.Loads {
-					if l.Load == c.Load {
-						rested += l.Power
-					}
-				}
-			}
-		}
-		if rested > 0 {
+		if d.Rests > 0 {
 			e.CurtailedIn++
-			e.Curtailed += rested.Over(d.Interval.Length())
+			e.Curtailed += d.Rests.Over(d.Interval.Length())
 		}
 	}
 	s.Energy = e

@@ -1,12 +1,14 @@
 package allocation_test
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"strings"
 	"testing"
 
 	"wattbook/domain"
+	"wattbook/projections"
 	"wattbook/projections/allocation"
 	"wattbook/projections/facts"
 	"wattbook/projections/logscript"
@@ -131,7 +133,7 @@ func inputs(p *logscript.Player, question []string) (string, error) {
 		return "", err
 	}
 	if question[0] == "decisions" {
-		return decisions(f, p.Site()), nil
+		return decisions(p)
 	}
 	iv, err := p.Interval(question[1])
 	if err != nil {
@@ -161,10 +163,17 @@ func inputs(p *logscript.Player, question []string) (string, error) {
 }
 
 // decisions shows what became of the mining loads.
-func decisions(f *facts.Facts, site domain.SiteID) string {
+func decisions(p *logscript.Player) (string, error) {
 	var b strings.Builder
 	clock := func(t domain.Instant) string { return t.Time().Format("15:04") }
-	for _, d := range f.Decisions(site) {
+	for rec, err := range projections.Read(context.Background(), p.Log, 0, projections.Head) {
+		if err != nil {
+			return "", err
+		}
+		d, ok := rec.Event.(domain.AllocationDecided)
+		if !ok || d.Site != p.Site() {
+			continue
+		}
 		for _, c := range d.Choices {
 			for _, l := range d.Inputs.Loads {
 				if l.Load != c.Load || l.Use != domain.UseMining {
@@ -178,7 +187,7 @@ func decisions(f *facts.Facts, site domain.SiteID) string {
 			}
 		}
 	}
-	return b.String()
+	return b.String(), nil
 }
 
 // TestAMegawattHourOfMining checks the published example: 43.34 USD a PH and

@@ -44,7 +44,7 @@ func Inputs(f *facts.Facts, id domain.SiteID, interval domain.Interval) (domain.
 	if d, ok := f.Difficulty(interval.Start); ok {
 		in.Bits, in.Height = d.Bits, d.Height
 	}
-	last, decided := lastDecision(f, id)
+	last, decided := f.LastDecision(id)
 	g := gatherer{facts: f, table: table, site: site, now: table.SlotOf(interval.Start)}
 	loads := slices.DeleteFunc(f.Under(id, site.RevenueMeter), func(d domain.DeviceRegistered) bool {
 		return d.Kind != domain.KindMeter || d.Use == domain.UseOverhead
@@ -81,14 +81,6 @@ func feesPerBlock(f *facts.Facts, terms domain.PoolTerms, at domain.Instant) *do
 		v = domain.Decimal{}
 	}
 	return &v
-}
-
-func lastDecision(f *facts.Facts, id domain.SiteID) (domain.AllocationDecided, bool) {
-	all := f.Decisions(id)
-	if len(all) == 0 {
-		return domain.AllocationDecided{}, false
-	}
-	return all[len(all)-1], true
 }
 
 // state returns whether a load ran after the last decision, and since when.

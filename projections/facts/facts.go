@@ -41,7 +41,7 @@ type Facts struct {
 	statements map[day]Stated
 	payouts    []domain.PayoutReceived // in the order of the log
 	paidOut    paidOut
-	decisions  map[domain.SiteID][]domain.AllocationDecided
+	decisions  map[domain.SiteID]*decisions
 	periods    []domain.PeriodClosed
 	invoices   []domain.InvoiceIssued
 	issued     map[issue][]int // into invoices
@@ -93,7 +93,7 @@ func In(area *scratch.Area) *Facts {
 		gpus:       map[domain.SiteID]*gpus{},
 		contracts:  map[domain.ContractID][]domain.ContractSigned{},
 		statements: map[day]Stated{},
-		decisions:  map[domain.SiteID][]domain.AllocationDecided{},
+		decisions:  map[domain.SiteID]*decisions{},
 		issued:     map[issue][]int{},
 		reconciled: map[day]domain.PayoutReconciled{},
 		late:       map[quantity]int{},
@@ -116,7 +116,7 @@ func (f *Facts) Apply(rec domain.Recorded) error {
 	case domain.ReadingsRecorded:
 		err = f.readings(e, rec)
 	case domain.AllocationDecided:
-		f.decisions[e.Site] = append(f.decisions[e.Site], e)
+		f.decide(e, rec.Position)
 	case domain.PeriodClosed:
 		f.periods = append(f.periods, e)
 	case domain.InvoiceIssued:
@@ -431,19 +431,6 @@ func (f *Facts) Statements(pool domain.PoolID, account string, iv domain.Interva
 // Payouts returns what arrived for an account, in the order of the log.
 func (f *Facts) Payouts(pool domain.PoolID, account string) []domain.PayoutReceived {
 	return slices.DeleteFunc(slices.Clone(f.payouts), func(p domain.PayoutReceived) bool { return p.Pool != pool || p.Account != account })
-}
-
-// Decisions returns the allocation decisions of a site in the order of the log.
-func (f *Facts) Decisions(site domain.SiteID) []domain.AllocationDecided { return f.decisions[site] }
-
-// DecisionAt returns the decision for the interval that t is in.
-func (f *Facts) DecisionAt(site domain.SiteID, t domain.Instant) (domain.AllocationDecided, bool) {
-	for _, d := range slices.Backward(f.decisions[site]) {
-		if d.Interval.Contains(t) {
-			return d, true
-		}
-	}
-	return domain.AllocationDecided{}, false
 }
 
 // Closed returns the closing of a site's period, if it is closed.
