@@ -1,6 +1,9 @@
 package domain
 
-import "slices"
+import (
+	"math/big"
+	"slices"
+)
 
 // ChargeKind is how a charge is computed.
 type ChargeKind string
@@ -181,6 +184,19 @@ type SLA struct {
 type SLABand struct {
 	Below   Decimal `json:"below_portion"` // 0.999 is 99.9 %
 	Portion Decimal `json:"credit_portion"`
+}
+
+// Credit returns the portion that is given back at an availability of 0 to 1.
+func (s SLA) Credit(available *big.Rat) (portion Decimal) {
+	for _, b := range s.Bands {
+		if available.Cmp(b.Below.Rat()) < 0 {
+			portion = b.Portion
+		}
+	}
+	if !s.Cap.IsZero() && portion.Cmp(s.Cap) > 0 {
+		return s.Cap
+	}
+	return portion
 }
 
 // ByPeriod reports whether the charge can only be rated over a whole period.

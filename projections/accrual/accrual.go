@@ -102,6 +102,16 @@ func (c *Contract) Period(t domain.Instant) domain.Period {
 	return domain.Period{Year: local.Year(), Month: local.Month()}
 }
 
+// Same returns the charge with the id and kind of another version's, if the
+// contract has it.
+func (c *Contract) Same(ch domain.Charge) (domain.Charge, bool) {
+	i := slices.IndexFunc(c.Charges, func(o domain.Charge) bool { return o.ID == ch.ID && o.Kind == ch.Kind })
+	if i < 0 {
+		return domain.Charge{}, false
+	}
+	return c.Charges[i], true
+}
+
 // Over returns what each charge earns in one metering interval or a part of
 // one, in the order of the contract. Intervals outside the contract have no
 // parts, and neither have charges that can only be rated over a whole period.

@@ -53,9 +53,16 @@ func (a Availability) Counting() (n int64) {
 // that reports all the time was there. It is an error if a device is not
 // registered.
 func Of(f *facts.Facts, site domain.SiteID, devices []domain.DeviceID, iv domain.Interval, maintenance []domain.Interval, minimum domain.Duration) (Availability, error) {
+	return From(f, site, devices, iv, maintenance, minimum, func(d domain.DeviceID, in domain.Interval) []domain.Interval { return Silence(f, site, d, in) })
+}
+
+// From is [Of] with the silence of devices as somebody keeps it: that of an
+// interval at least, as [Silence] returns it.
+func From(f *facts.Facts, site domain.SiteID, devices []domain.DeviceID, iv domain.Interval, maintenance []domain.Interval, minimum domain.Duration,
+	silence func(domain.DeviceID, domain.Interval) []domain.Interval,
+) (Availability, error) {
 	var a Availability
-	table := f.Table(site)
-	if table == nil {
+	if f.Table(site) == nil {
 		return a, fmt.Errorf("availability: site %s is not registered", site)
 	}
 	maintenance = merged(maintenance)
@@ -69,10 +76,9 @@ func Of(f *facts.Facts, site domain.SiteID, devices []domain.DeviceID, iv domain
 			continue
 		}
 		a.Promised += outside(in, maintenance)
-		var down domain.Interval
-		flush := func() {
-			if !down.Valid() {
-				return
+		for _, down := range silence(d, in) {
+			if down = down.Overlap(in); !down.Valid() {
+				continue
 			}
 			o := Outage{Device: d, Interval: down}
 			if t := outside(down, maintenance); t >= max(minimum, 1) {
@@ -80,23 +86,38 @@ func Of(f *facts.Facts, site domain.SiteID, devices []domain.DeviceID, iv domain
 				a.Down += t
 			}
 			a.Outages = append(a.Outages, o)
-			down = domain.Interval{}
 		}
-		for t := in.Start; t < in.End; {
-			slot := table.Interval(table.SlotOf(t))
-			part := slot.Overlap(in)
-			if read(table, d, table.SlotOf(t)) {
-				flush()
-			} else if down.Valid() {
-				down.End = part.End
-			} else {
-				down = part
-			}
-			t = part.End
-		}
-		flush()
 	}
 	return a, nil
+}
+
+// Silence returns the spans of an interval in which a device of a site reported
+// nothing, in order, none without a break after the one before it.
+func Silence(f *facts.Facts, site domain.SiteID, d domain.DeviceID, iv domain.Interval) []domain.Interval {
+	table := f.Table(site)
+	if table == nil {
+		return nil
+	}
+	var all []domain.Interval
+	for t := iv.Start; t < iv.End; {
+		s := table.SlotOf(t)
+		part := table.Interval(s).Overlap(iv)
+		if !read(table, d, s) {
+			all = Join(all, part)
+		}
+		t = part.End
+	}
+	return all
+}
+
+// Join appends an interval to those that end before it begins: to the last one,
+// if that ends where it begins.
+func Join(all []domain.Interval, iv domain.Interval) []domain.Interval {
+	if n := len(all); n > 0 && iv.Start <= all[n-1].End {
+		all[n-1].End = max(all[n-1].End, iv.End)
+		return all
+	}
+	return append(all, iv)
 }
 
 // read reports whether any register of a device was read in a slot.
@@ -127,11 +148,7 @@ func merged(all []domain.Interval) []domain.Interval {
 	slices.SortFunc(all, func(a, b domain.Interval) int { return cmp.Compare(a.Start, b.Start) })
 	var out []domain.Interval
 	for _, iv := range all {
-		if n := len(out); n > 0 && iv.Start <= out[n-1].End {
-			out[n-1].End = max(out[n-1].End, iv.End)
-		} else {
-			out = append(out, iv)
-		}
+		out = Join(out, iv)
 	}
 	return out
 }

@@ -15,7 +15,7 @@ WITH chosen AS (
 SELECT
   customer,
   contract,
-  CAST(COALESCE(balance, 0) AS DECIMAL(28,3)) AS unbilled, -- before tax, as in the books
+  CAST(COALESCE(balance, 0) AS DECIMAL(28,3)) AS unbilled, -- before tax and less the service credits expected, as in the books
   currency,
   last_day, -- of service in it
   unknown -- charges of intervals that are not in the sum, since a price or a meter is not known

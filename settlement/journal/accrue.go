@@ -3,6 +3,7 @@ package journal
 import (
 	"cmp"
 	"fmt"
+	"iter"
 	"maps"
 	"math/big"
 	"slices"
@@ -22,19 +23,17 @@ type ledger struct {
 
 func newLedger() *ledger { return &ledger{map[string]*big.Rat{}, map[string]int64{}} }
 
-func (l *ledger) add(account string, amount *big.Rat) {
-	if l.exact[account] == nil {
-		l.exact[account] = new(big.Rat)
-	}
-	l.exact[account].Add(l.exact[account], amount)
-}
-
 // take returns the units of an account that are not given out yet.
 func (l *ledger) take(account string, digits int32) int64 {
-	v, _ := domain.RoundRat(l.exact[account], digits).Scaled(digits)
-	more := v.Int64() - l.given[account]
+	more := units(l.exact[account], digits) - l.given[account]
 	l.given[account] += more
 	return more
+}
+
+// units rounds an exact amount to minor units.
+func units(amount *big.Rat, digits int32) int64 {
+	v, _ := domain.RoundRat(amount, digits).Scaled(digits)
+	return v.Int64()
 }
 
 // accrued is what accrues over an interval: its entries, what of it is not
@@ -46,19 +45,30 @@ type accrued struct {
 }
 
 // piece is what accrues exactly in part of a local day: of a contract and
-// billing period by income account, or of energy by expense account.
+// billing period by line, or of energy by expense account.
 type piece struct {
 	day     string
 	period  domain.Period
 	version int64 // of the contract
+	lines   map[line]*big.Rat
 	amounts map[string]*big.Rat
 }
 
-func (p *piece) add(account string, amount *big.Rat) {
-	if p.amounts[account] == nil {
-		p.amounts[account] = new(big.Rat)
+// line is what an invoice shows on a line of its own, and rounds there.
+type line struct {
+	account      string
+	version      int64
+	charge       string
+	step, window int
+	overage      bool
+}
+
+// add adds an amount to one of several sums.
+func add[K comparable](sums map[K]*big.Rat, k K, amount *big.Rat) {
+	if sums[k] == nil {
+		sums[k] = new(big.Rat)
 	}
-	p.amounts[account].Add(p.amounts[account], amount)
+	sums[k].Add(sums[k], amount)
 }
 
 // span names the pieces of a contract, or those of energy, in part of a day.
@@ -67,9 +77,17 @@ type span struct {
 	domain.Interval
 }
 
-// accrue makes the entries of revenue and of the cost of energy of an
-// interval, for each local day that begins in it.
-func (b *builder) accrue(f *facts.Facts, iv domain.Interval, pending bool) (accrued, error) {
+// drawing is how an interval is accrued: as of what position, whether it may
+// change, and how the service credits of periods that began before it stand.
+type drawing struct {
+	asOf    domain.Position
+	pending bool
+	credits map[billed]*standing
+}
+
+// accrue makes the entries of revenue, of service credits and of the cost of
+// energy of an interval, for each local day that begins in it.
+func (b *builder) accrue(f *facts.Facts, iv domain.Interval, d drawing) (accrued, error) {
 	out := accrued{unbilled: map[billed]map[string]int64{}, energy: map[string]int64{}}
 	site, ok := f.Site(b.site)
 	if !ok || f.Table(b.site) == nil {
@@ -84,35 +102,49 @@ func (b *builder) accrue(f *facts.Facts, iv domain.Interval, pending bool) (accr
 			continue
 		}
 		currency := terms[0].Currency
-		pieces, err := b.pieces(f, id, iv, func(day string, part domain.Interval) ([]piece, error) { return earned(f, id, currency, day, part) })
+		pieces, err := b.earned(f, id, currency, iv)
 		if err != nil {
 			return out, err
 		}
-		b.revenue(&out, id, currency, pieces, pending)
+		b.revenue(&out, id, currency, pieces, d.pending)
+		if err := b.credits(&out, f, id, iv, pieces, d); err != nil {
+			return out, err
+		}
 	}
 	pieces, err := b.pieces(f, "", iv, func(day string, part domain.Interval) ([]piece, error) { return spent(f, site, day, part) })
 	if err != nil {
 		return out, err
 	}
-	b.cost(&out, site, pieces, pending)
+	b.cost(&out, site, pieces, d.pending)
 	return out, nil
+}
+
+// days cuts an interval into its local days.
+func (b *builder) days(f *facts.Facts, iv domain.Interval) iter.Seq2[string, domain.Interval] {
+	return func(yield func(string, domain.Interval) bool) {
+		table, zone := f.Table(b.site), zoneOf(f, b.site)
+		for s, end := table.Slots(iv); s < end; {
+			day, first := dateIn(zone, table.Interval(s).Start), s
+			for s < end && dateIn(zone, table.Interval(s).Start) == day {
+				s++
+			}
+			if !yield(day, domain.Interval{Start: table.Interval(first).Start, End: table.Interval(s - 1).End}) {
+				return
+			}
+		}
+	}
 }
 
 // pieces returns the pieces of an interval, computed day by day. Those that
 // are kept from before are not computed again.
 func (b *builder) pieces(f *facts.Facts, id domain.ContractID, iv domain.Interval, compute func(day string, part domain.Interval) ([]piece, error)) ([]piece, error) {
-	table, zone := f.Table(b.site), zoneOf(f, b.site)
 	var all []piece
-	for s, end := table.Slots(iv); s < end; {
-		day, first := dateIn(zone, table.Interval(s).Start), s
-		for s < end && dateIn(zone, table.Interval(s).Start) == day {
-			s++
-		}
-		of := span{id, domain.Interval{Start: table.Interval(first).Start, End: table.Interval(s - 1).End}}
+	for day, part := range b.days(f, iv) {
+		of := span{id, part}
 		some, ok := b.kept[of]
 		if !ok {
 			var err error
-			if some, err = compute(day, of.Interval); err != nil {
+			if some, err = compute(day, part); err != nil {
 				return nil, err
 			}
 		}
@@ -122,6 +154,11 @@ func (b *builder) pieces(f *facts.Facts, id domain.ContractID, iv domain.Interva
 		all = append(all, some...)
 	}
 	return all, nil
+}
+
+// earned returns what a contract earns in an interval.
+func (b *builder) earned(f *facts.Facts, id domain.ContractID, currency domain.Currency, iv domain.Interval) ([]piece, error) {
+	return b.pieces(f, id, iv, func(day string, part domain.Interval) ([]piece, error) { return earned(f, id, currency, day, part) })
 }
 
 // earned returns what a contract earns in part of a local day.
@@ -141,7 +178,7 @@ func earned(f *facts.Facts, id domain.ContractID, currency domain.Currency, day 
 			for _, p := range c.Over(slot) {
 				period := c.Period(p.Interval.Start)
 				if n := len(all); n == 0 || all[n-1].period != period {
-					all = append(all, piece{day: day, period: period, amounts: map[string]*big.Rat{}})
+					all = append(all, piece{day: day, period: period, lines: map[line]*big.Rat{}})
 				}
 				now := &all[len(all)-1]
 				now.version = c.Version
@@ -152,7 +189,7 @@ func earned(f *facts.Facts, id domain.ContractID, currency domain.Currency, day 
 				if p.Charge.Measure == domain.MeasureEnergy {
 					unit = "kWh"
 				}
-				now.add(incomeOf(p.Charge.Kind, unit), p.Amount)
+				add(now.lines, line{incomeOf(p.Charge.Kind, unit), c.Version, p.Charge.ID, p.Step, p.Window, p.Overage}, p.Amount)
 			}
 		}
 	}
@@ -170,9 +207,9 @@ func (b *builder) revenue(out *accrued, id domain.ContractID, currency domain.Cu
 		touched, version := map[string]bool{}, first.version
 		for ; i < len(pieces) && pieces[i].day == first.day && pieces[i].period == first.period; i++ {
 			version = pieces[i].version
-			for account, amount := range pieces[i].amounts {
-				touched[account] = true
-				sums[first.period].add(account, amount)
+			for l, amount := range pieces[i].lines {
+				touched[l.account] = true
+				add(sums[first.period].exact, l.account, amount)
 			}
 		}
 		from := b.refs[fmt.Sprintf("contract %s %d", id, version)]
@@ -215,8 +252,8 @@ func spent(f *facts.Facts, site domain.SiteRegistered, day string, iv domain.Int
 				continue
 			}
 			delivery := site.Dispatch.Adder.Mul(u.use.Energy.MegawattHours())
-			now.add("Expenses:Energy:"+u.name+":Supply", u.use.Cost.Sub(delivery).Rat())
-			now.add("Expenses:Energy:"+u.name+":Delivery", delivery.Rat())
+			add(now.amounts, "Expenses:Energy:"+u.name+":Supply", u.use.Cost.Sub(delivery).Rat())
+			add(now.amounts, "Expenses:Energy:"+u.name+":Delivery", delivery.Rat())
 		}
 	}
 	return []piece{now}, nil
@@ -230,7 +267,7 @@ func (b *builder) cost(out *accrued, site domain.SiteRegistered, pieces []piece,
 		e := Entry{Date: p.day, Narration: "Energy used", Pending: pending, Event: from.event, Position: from.position}
 		sum := int64(0)
 		for _, account := range slices.Sorted(maps.Keys(p.amounts)) {
-			sums.add(account, p.amounts[account])
+			add(sums.exact, account, p.amounts[account])
 			if v := sums.take(account, digits); v != 0 {
 				sum += v
 				e.Postings = append(e.Postings, minor(account, v, site.Currency))
@@ -266,12 +303,13 @@ func (b *builder) open(f *facts.Facts) ([]Entry, error) {
 		gaps = append(gaps, known)
 	}
 	var all []Entry
+	d := drawing{asOf: f.Next, pending: true, credits: map[billed]*standing{}}
 	for _, gap := range gaps {
 		for _, run := range table.Extent(gap.Start) { // a reading of another century is not followed by its years
 			if run = run.Overlap(gap); !run.Valid() {
 				continue
 			}
-			of, err := b.accrue(f, run, true)
+			of, err := b.accrue(f, run, d)
 			if err != nil {
 				return nil, err
 			}

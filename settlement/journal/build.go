@@ -98,7 +98,7 @@ type issue struct {
 func newBuilder(site domain.SiteID, area *scratch.Area) *builder {
 	return &builder{
 		site: site, facts: facts.In(area), drawn: map[domain.Position][]domain.Period{}, accrued: map[domain.Period]accrued{}, refs: map[string]ref{},
-		unbilled: map[billed]map[string]int64{}, energy: map[string]int64{}, issued: map[string]issue{}, coins: newCoins(),
+		unbilled: map[billed]map[string]int64{}, energy: map[string]int64{}, issued: map[string]issue{}, coins: newCoins(), claims: map[claim]claimed{},
 	}
 }
 
@@ -118,7 +118,10 @@ type builder struct {
 	closed   []domain.PeriodClosed
 	bills    []domain.UtilityBilled // not trued up yet
 
-	kept, fresh map[span][]piece // of days that were computed before, and now; nil: none are kept
+	claims map[claim]claimed // of credits that are given on claim
+
+	kept, fresh           map[span][]piece            // of days that were computed before, and now; nil: none are kept
+	silence, freshSilence map[still][]domain.Interval // the silence of devices, likewise
 }
 
 // collect finds where periods were drawn.
@@ -160,7 +163,7 @@ func (b *builder) apply(rec domain.Recorded) error {
 	for _, p := range b.drawn[rec.Position] {
 		i := slices.IndexFunc(b.closed, func(c domain.PeriodClosed) bool { return c.Period == p })
 		var err error
-		if b.accrued[p], err = b.accrue(b.facts, b.closed[i].Interval, false); err != nil {
+		if b.accrued[p], err = b.accrue(b.facts, b.closed[i].Interval, drawing{asOf: rec.Position, credits: map[billed]*standing{}}); err != nil {
 			return err
 		}
 	}
@@ -207,6 +210,8 @@ func (b *builder) apply(rec domain.Recorded) error {
 		b.bounce(rec, e, before)
 	case domain.PrepaymentReceived:
 		b.prepayment(rec, e)
+	case domain.ServiceCreditClaimed:
+		b.claim(rec, e)
 	case domain.UtilityBilled:
 		if e.Site == b.site {
 			b.utility(rec, e)

@@ -5,15 +5,18 @@
 // currency, with bitcoin at its cost. Revenue and the cost of energy are accrued day by day: for a closed
 // period from what was known when it was closed, so that its entries never
 // change; for days that are not closed yet from what is known now, as pending
-// entries. An invoice takes the accrual into a receivable; what it charges
-// beside the accrual (its rounding, and what is rated over a whole period) is
-// revenue of the day of issue.
+// entries. A service credit is expected as soon as availability falls short: each
+// day that is over books what the contract would give back for the period so
+// far, less what is booked of it before. An invoice takes the accrual,
+// less the credits, into a receivable; what it charges beside the accrual (its
+// rounding, and what is rated over a whole period) is revenue of the day of
+// issue.
 //
 // The accounts are:
 //
 //	Assets:Bank:USD                      money received
 //	Assets:AR:Customers:<buyer>          invoiced and not paid
-//	Assets:ContractAsset:Unbilled:<contract>
+//	Assets:ContractAsset:Unbilled:<contract>   accrued and not invoiced, less the credits expected
 //	Assets:PoolReceivable:<pool>:<account>   BTC, owed and not received
 //	Assets:PoolDisputed:<pool>:<account>     BTC, claimed from the pool
 //	Assets:Digital:BTC:{OnChain,OffChain}    BTC, held

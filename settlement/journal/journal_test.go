@@ -142,17 +142,19 @@ func history(t *rapid.T) *logscript.Player {
 			t.Fatal(err)
 		}
 	}
-	play("site s step=24h zone=UTC adder=5 pool=foundry/s fee=0.02", "meter revenue", "meter n4 under=revenue use=ai", "miner m1 under=revenue",
+	play("site s step=24h zone=UTC adder=5 pool=foundry/s fee=0.02", "meter revenue", "meter n4 under=revenue use=ai", "miner m1 under=revenue", "gpu g under=n4",
+		"read g 2026-10-01..2026-10-12 2kWh every=24h", "read g 2026-10-15..2026-10-29 2kWh every=24h",
 		"read revenue 2026-10@UTC 310kWh every=24h", "read n4 2026-10@UTC 100kWh every=24h", "read m1 2026-10@UTC 0.024shares every=24h",
 		"difficulty 969696 2026-09-30 1d00ffff", "fees 2026-09-30 100 100000000", "bitcoin USD 2026-09-30..2026-11-05 24h 98211.42",
 		"price hb_south 2026-10@UTC 24h 50.0137", "now 2026-11-02T09:00",
 		"contract aurora tax=0.0825 prepaid=0.5", "charge space reserved-power 7 x 101.37", "charge power power-pass-through n4 loss=0.013", "charge peak demand 3.333 meters=n4", "charge least minimum 900",
-		"contract brightwater", "charge used on-demand-gpus 2.49", "start j brightwater 3 2026-10-05T13:00", "end j 2026-10-07T07:13")
+		"charge sla sla-credit g outage=1h bands=0.99:0.05,0.9:0.15",
+		"contract brightwater", "charge used on-demand-gpus 2.49", "charge sla sla-credit g on-claim outage=1h bands=0.99:0.1", "start j brightwater 3 2026-10-05T13:00", "end j 2026-10-07T07:13")
 	version := 1
 	for range rapid.IntRange(0, 12).Draw(t, "events") {
 		day := rapid.IntRange(1, 30).Draw(t, "day")
 		span := fmt.Sprintf("2026-10-%02d..2026-10-%02d", day, day+1)
-		switch rapid.IntRange(0, 15).Draw(t, "what") {
+		switch rapid.IntRange(0, 17).Draw(t, "what") {
 		case 0, 1:
 			if err := run(t.Context(), p, "2026-10"); err != nil {
 				t.Fatal(err)
@@ -173,6 +175,10 @@ func history(t *rapid.T) *logscript.Player {
 		case 7:
 			_, err := settler(p).Void(t.Context(), fmt.Sprintf("CB-2026-00000%d", rapid.IntRange(1, 3).Draw(t, "number")), "an error")
 			_ = err // paid, corrected, or not there: it stands
+		case 10:
+			play(fmt.Sprintf("read g %s 2kWh mark=%s", span, rapid.SampledFrom([]string{"corrected", "gap", "normal"}).Draw(t, "mark")))
+		case 11:
+			play("claim brightwater sla 2026-10")
 		case 8:
 			play(fmt.Sprintf("bill 2026-10@UTC %d.55", rapid.IntRange(1, 2000).Draw(t, "bill")))
 		case 9:
@@ -459,4 +465,10 @@ contract aurora tax=0.1
 charge space reserved-power 10 x 93
 charge power power-pass-through n4
 charge least minimum 1100
+gpu g under=n4
+read g 2026-10-01..2026-10-10 1kWh every=24h
+read g 2026-10-11..2026-11-01 1kWh every=24h
+contract coral tax=0.1
+charge space reserved-power 10 x 93
+charge sla sla-credit g outage=1h bands=0.95:0.1
 `

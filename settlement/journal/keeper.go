@@ -33,7 +33,9 @@ func NewKeeper(site domain.SiteID) *Keeper {
 // Tell tells the next event of the log.
 func (k *Keeper) Tell(rec domain.Recorded) {
 	k.next = rec.Position + 1
-	switch rec.Event.(type) {
+	switch e := rec.Event.(type) {
+	case domain.ServiceCreditClaimed:
+		k.b.claim(rec, e) // a closing may be drawn before the events told are booked
 	case domain.ReadingsRecorded, domain.AllocationDecided:
 		return // the books know them by what accrues
 	}
@@ -44,10 +46,10 @@ func (k *Keeper) Tell(rec domain.Recorded) {
 // known when it was closed: the facts at its AsOf, or any that say the same of
 // its interval.
 func (k *Keeper) Draw(closing domain.Position, c domain.PeriodClosed, f *facts.Facts) error {
-	kept := k.b.kept
-	k.b.kept = nil // they are of another time
-	defer func() { k.b.kept = kept }()
-	of, err := k.b.accrue(f, c.Interval, false)
+	kept, silence := k.b.kept, k.b.silence
+	k.b.kept, k.b.silence = nil, nil // they are of another time
+	defer func() { k.b.kept, k.b.silence = kept, silence }()
+	of, err := k.b.accrue(f, c.Interval, drawing{asOf: c.AsOf, credits: map[billed]*standing{}})
 	if err != nil {
 		return fmt.Errorf("journal: closing of %s at position %d: %w", c.Period, closing, err)
 	}
@@ -59,6 +61,7 @@ func (k *Keeper) Draw(closing domain.Position, c domain.PeriodClosed, f *facts.F
 // of them has changed.
 func (k *Keeper) Forget(since domain.Instant) {
 	maps.DeleteFunc(k.b.kept, func(s span, _ []piece) bool { return s.End > since })
+	maps.DeleteFunc(k.b.silence, func(s still, _ []domain.Interval) bool { return s.End > since })
 }
 
 // Entries returns the entries that the events told since the last call book
@@ -87,9 +90,9 @@ func (k *Keeper) Entries(f *facts.Facts) (booked, pending []Entry, err error) {
 	}
 	k.told = nil
 	b.facts.Skip(k.next)
-	b.fresh = map[span][]piece{}
+	b.fresh, b.freshSilence = map[span][]piece{}, map[still][]domain.Interval{}
 	pending, err = b.pending(f)
-	b.kept, b.fresh = b.fresh, nil
+	b.kept, b.fresh, b.silence, b.freshSilence = b.fresh, nil, b.freshSilence, nil
 	if err != nil {
 		return nil, nil, fmt.Errorf("journal: %w", err)
 	}

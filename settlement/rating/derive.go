@@ -39,7 +39,7 @@ func (d *deriver) derive() error {
 			if !ch.Derived() {
 				continue
 			}
-			later := slices.ContainsFunc(d.contracts[i+1:], func(o *accrual.Contract) bool { _, ok := chargeOf(o, ch); return ok })
+			later := slices.ContainsFunc(d.contracts[i+1:], func(o *accrual.Contract) bool { _, ok := o.Same(ch); return ok })
 			if later && ch.Kind != domain.ChargePercentage {
 				continue
 			}
@@ -49,16 +49,6 @@ func (d *deriver) derive() error {
 		}
 	}
 	return nil
-}
-
-// chargeOf returns the charge of a contract version with the id and kind of
-// another version's.
-func chargeOf(c *accrual.Contract, ch domain.Charge) (domain.Charge, bool) {
-	i := slices.IndexFunc(c.Charges, func(o domain.Charge) bool { return o.ID == ch.ID && o.Kind == ch.Kind })
-	if i < 0 {
-		return domain.Charge{}, false
-	}
-	return c.Charges[i], true
 }
 
 func (d *deriver) one(term int, ch domain.Charge) error {
@@ -96,7 +86,7 @@ func (d *deriver) spent(term int, ch domain.Charge) domain.Money {
 func (d *deriver) span(ch domain.Charge) (span domain.Interval, portion, amount *big.Rat) {
 	portion, amount = new(big.Rat), new(big.Rat)
 	for _, c := range d.contracts {
-		own, ok := chargeOf(c, ch)
+		own, ok := c.Same(ch)
 		in := own.InForce(c.Within(d.bill.interval))
 		if !ok || !in.Valid() {
 			continue
@@ -268,16 +258,8 @@ func (d *deriver) credit(ch domain.Charge) error {
 	if err != nil {
 		return err
 	}
-	available, portion := a.Portion(), domain.Decimal{}
-	for _, b := range ch.SLA.Bands {
-		if available.Cmp(b.Below.Rat()) < 0 {
-			portion = b.Portion
-		}
-	}
-	if limit := ch.SLA.Cap; !limit.IsZero() && portion.Cmp(limit) > 0 {
-		portion = limit
-	}
-	base := d.spent(-1, ch)
+	available := a.Portion()
+	portion, base := ch.SLA.Credit(available), d.spent(-1, ch)
 	amount, err := base.Currency.Round(base.Decimal().Mul(portion).Neg())
 	if err != nil || amount.IsZero() {
 		return err
