@@ -85,6 +85,45 @@ type drawing struct {
 	credits map[billed]*standing
 }
 
+// standingInvoice is an invoice from its issue on until it is voided.
+type standingInvoice struct {
+	number        string
+	issued, voids domain.Position
+}
+
+// keep keeps when a credit was claimed first, and from when on a period is
+// invoiced: what is closed of it later, in a site whose months end at other
+// times than the contract's, is on the invoice.
+func (b *builder) keep(rec domain.Recorded) {
+	switch e := rec.Event.(type) {
+	case domain.ServiceCreditClaimed:
+		k := claim{e.Contract, e.Charge, e.Period}
+		if _, ok := b.claims[k]; !ok {
+			at := e.At
+			if at == 0 {
+				at = rec.RecordedAt
+			}
+			b.claims[k] = claimed{rec.Position, at}
+		}
+	case domain.InvoiceIssued:
+		of := billed{e.Invoice.Contract, e.Invoice.Period}
+		if !slices.ContainsFunc(b.taken[of], func(i standingInvoice) bool { return i.number == e.Invoice.Number }) {
+			b.taken[of] = append(b.taken[of], standingInvoice{e.Invoice.Number, rec.Position, 1<<63 - 1})
+		}
+	case domain.InvoiceVoided:
+		for i, v := range b.taken[billed{e.Contract, e.Period}] {
+			if v.number == e.Invoice {
+				b.taken[billed{e.Contract, e.Period}][i].voids = min(v.voids, rec.Position)
+			}
+		}
+	}
+}
+
+// invoiced reports whether a contract's period is invoiced as of a position.
+func (b *builder) invoiced(of billed, asOf domain.Position) bool {
+	return slices.ContainsFunc(b.taken[of], func(i standingInvoice) bool { return i.issued < asOf && i.voids >= asOf })
+}
+
 // accrue makes the entries of revenue, of service credits and of the cost of
 // energy of an interval, for each local day that begins in it.
 func (b *builder) accrue(f *facts.Facts, iv domain.Interval, d drawing) (accrued, error) {
@@ -106,6 +145,7 @@ func (b *builder) accrue(f *facts.Facts, iv domain.Interval, d drawing) (accrued
 		if err != nil {
 			return out, err
 		}
+		pieces = slices.DeleteFunc(pieces, func(p piece) bool { return b.invoiced(billed{id, p.period}, d.asOf) })
 		b.revenue(&out, id, currency, pieces, d.pending)
 		if err := b.credits(&out, f, id, iv, pieces, d); err != nil {
 			return out, err

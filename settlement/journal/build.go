@@ -98,7 +98,7 @@ type issue struct {
 func newBuilder(site domain.SiteID, area *scratch.Area) *builder {
 	return &builder{
 		site: site, facts: facts.In(area), drawn: map[domain.Position][]domain.Period{}, accrued: map[domain.Period]accrued{}, refs: map[string]ref{},
-		unbilled: map[billed]map[string]int64{}, energy: map[string]int64{}, issued: map[string]issue{}, coins: newCoins(), claims: map[claim]claimed{},
+		unbilled: map[billed]map[string]int64{}, energy: map[string]int64{}, issued: map[string]issue{}, coins: newCoins(), claims: map[claim]claimed{}, taken: map[billed][]standingInvoice{},
 	}
 }
 
@@ -118,7 +118,8 @@ type builder struct {
 	closed   []domain.PeriodClosed
 	bills    []domain.UtilityBilled // not trued up yet
 
-	claims map[claim]claimed // of credits that are given on claim
+	claims map[claim]claimed            // of credits that are given on claim
+	taken  map[billed][]standingInvoice // of periods that are invoiced, or were
 
 	kept, fresh           map[span][]piece            // of days that were computed before, and now; nil: none are kept
 	silence, freshSilence map[still][]domain.Interval // the silence of devices, likewise
@@ -177,6 +178,7 @@ func (b *builder) apply(rec domain.Recorded) error {
 	if err := b.facts.Apply(rec); err != nil {
 		return err
 	}
+	b.keep(rec)
 	switch e := rec.Event.(type) {
 	case domain.SiteRegistered:
 		if e.Site == b.site {
@@ -210,8 +212,6 @@ func (b *builder) apply(rec domain.Recorded) error {
 		b.bounce(rec, e, before)
 	case domain.PrepaymentReceived:
 		b.prepayment(rec, e)
-	case domain.ServiceCreditClaimed:
-		b.claim(rec, e)
 	case domain.UtilityBilled:
 		if e.Site == b.site {
 			b.utility(rec, e)

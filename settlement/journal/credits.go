@@ -41,18 +41,6 @@ type claimed struct {
 	at       domain.Instant
 }
 
-// claim keeps when a credit was claimed first.
-func (b *builder) claim(rec domain.Recorded, e domain.ServiceCreditClaimed) {
-	k := claim{e.Contract, e.Charge, e.Period}
-	if _, ok := b.claims[k]; !ok {
-		at := e.At
-		if at == 0 {
-			at = rec.RecordedAt
-		}
-		b.claims[k] = claimed{rec.Position, at}
-	}
-}
-
 // credits makes the entries of the service credits of a contract: for each day
 // that is over and each credit, the change of what the contract would give back
 // for its period so far. The base are the charges that have accrued, rounded as
@@ -89,7 +77,9 @@ func (b *builder) credits(out *accrued, f *facts.Facts, id domain.ContractID, iv
 			s.earn(pieces, day, of.period)
 			t = min(part.End, s.interval.End)
 			b.listen(f, s, t)
-			b.grant(out, f, of, s, day, d)
+			if !b.invoiced(of, d.asOf) {
+				b.grant(out, f, of, s, day, d)
+			}
 		}
 	}
 	return nil

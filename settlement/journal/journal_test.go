@@ -25,7 +25,10 @@ import (
 
 var rewrite = flag.Bool("rewrite", false, "write the answers that are given into the scripts")
 
-func TestBooks(t *testing.T)       { logscript.Run(t, "testdata/books.txt", *rewrite, answer) }
+func TestBooks(t *testing.T) { logscript.Run(t, "testdata/books.txt", *rewrite, answer) }
+func TestBooksOfZones(t *testing.T) {
+	logscript.Run(t, "testdata/zones.txt", *rewrite, answer)
+}
 func TestBooksOfCoin(t *testing.T) { logscript.Run(t, "testdata/coin.txt", *rewrite, answer) }
 
 func settler(p *logscript.Player) *settlement.Settler {

@@ -33,9 +33,8 @@ func NewKeeper(site domain.SiteID) *Keeper {
 // Tell tells the next event of the log.
 func (k *Keeper) Tell(rec domain.Recorded) {
 	k.next = rec.Position + 1
-	switch e := rec.Event.(type) {
-	case domain.ServiceCreditClaimed:
-		k.b.claim(rec, e) // a closing may be drawn before the events told are booked
+	k.b.keep(rec) // a closing may be drawn before the events told are booked
+	switch rec.Event.(type) {
 	case domain.ReadingsRecorded, domain.AllocationDecided:
 		return // the books know them by what accrues
 	}
