@@ -162,9 +162,16 @@ func aboutNote(n domain.Note) string {
 
 // printEvidence says what a proof rests on, what it shows and does not show,
 // and that its words are others than what is proved if they are.
-func (p *program) printEvidence(b proof.Bundle, readings int64, shows string, documents []domain.DocumentDigest, about string) {
+func (p *program) printEvidence(b proof.Bundle, readings int64, estimates []audit.Estimated, shows string, documents []domain.DocumentDigest, about string) {
 	fmt.Fprintf(p.stdout, "         %s events with %s readings are in the log %s, under its checkpoint of %s events\n",
 		thousands(int64(len(b.Records))), thousands(readings), b.Signed.Origin, thousands(b.Signed.Size))
+	for _, e := range estimates {
+		if e.Method == "" {
+			fmt.Fprintf(p.stdout, "         %s of the readings are estimates, and the file does not say how they were made\n", thousands(e.Readings))
+			continue
+		}
+		fmt.Fprintf(p.stdout, "         %s of the readings, of %s in %s, are estimates by %s, made by %s: %s\n", thousands(e.Readings), e.Device, e.Interval, e.Method, e.By, e.Reason)
+	}
 	fmt.Fprintf(p.stdout, "         computed again from them, %s\n", shows)
 	for _, d := range documents {
 		fmt.Fprintf(p.stdout, "         %s has SHA-256 %s\n", d.Name, d.Digest)
@@ -222,12 +229,12 @@ func (p *program) checkProof(path, key string) error {
 	inv := again.Issued.Invoice
 	if p.common.json {
 		return p.printJSON(map[string]any{
-			"proved": true, "invoice": inv.Number, "total": inv.Total, "events": len(b.Records), "readings": again.Readings,
+			"proved": true, "invoice": inv.Number, "total": inv.Total, "events": len(b.Records), "readings": again.Readings, "estimates": append([]audit.Estimated{}, again.Estimates...),
 			"log": b.Signed.Origin, "checkpoint": b.Signed.Size,
 		})
 	}
 	fmt.Fprintf(p.stdout, "PROVED   invoice %s of %s, of %s for %s\n", inv.Number, inv.Total, inv.Buyer.Name, inv.Period)
-	p.printEvidence(b, again.Readings, "the invoice comes out to the cent", again.Issued.Documents, aboutInvoice(inv))
+	p.printEvidence(b, again.Readings, again.Estimates, "the invoice comes out to the cent", again.Issued.Documents, aboutInvoice(inv))
 	return nil
 }
 
@@ -240,12 +247,12 @@ func (p *program) checkNote(b proof.Bundle) error {
 	n := again.Issued.Note
 	if p.common.json {
 		return p.printJSON(map[string]any{
-			"proved": true, "note": n.Number, "corrects": n.Corrects, "total": n.Total, "events": len(b.Records), "readings": again.Readings,
+			"proved": true, "note": n.Number, "corrects": n.Corrects, "total": n.Total, "events": len(b.Records), "readings": again.Readings, "estimates": append([]audit.Estimated{}, again.Estimates...),
 			"log": b.Signed.Origin, "checkpoint": b.Signed.Size,
 		})
 	}
 	fmt.Fprintf(p.stdout, "PROVED   %s note %s of %s, of %s for %s, to invoice %s\n", n.Kind, n.Number, n.Total, n.Buyer.Name, n.Period, n.Corrects)
-	p.printEvidence(b, again.Readings, "it is what the invoice and the notes before it lacked, to the cent", again.Issued.Documents, aboutNote(n))
+	p.printEvidence(b, again.Readings, again.Estimates, "it is what the invoice and the notes before it lacked, to the cent", again.Issued.Documents, aboutNote(n))
 	return nil
 }
 

@@ -39,3 +39,41 @@ func TestANoteIsProved(t *testing.T) {
 		t.Errorf("a forged note: %s", said)
 	}
 }
+
+// estimatedScript is a month of which a day was estimated.
+const estimatedScript = `
+now 2026-09-15
+site s step=24h zone=UTC
+meter revenue
+meter n4 under=revenue use=ai
+read revenue 2026-10@UTC 310kWh every=24h
+read n4 2026-10-01..2026-10-14 100kWh every=24h
+read n4 2026-10-15..2026-11-01 110kWh every=24h
+price hb_south 2026-10@UTC 24h 50
+now 2026-11-02T09:00
+contract aurora tax=0.1 days=30
+charge power power-pass-through n4
+estimate n4 2026-10-14..2026-10-15 mean-of-neighbours
+`
+
+// TestEstimatesAreReplayedAndProved bills an estimated day: the proof says how
+// it was made, and replay names an estimate that does not follow, or that
+// nobody answers for.
+func TestEstimatesAreReplayedAndProved(t *testing.T) {
+	data, out := scriptedBook(t, estimatedScript), filepath.Join(t.TempDir(), "invoice.proof")
+	for _, step := range []struct{ command, want string }{
+		{"invoice run --period 2026-10", "CB-2026-000001"},
+		{"prove --invoice CB-2026-000001 -o " + out, "invoice CB-2026-000001: "},
+		{"prove --check " + out + " --key " + filepath.Join(data, "keys", "log.pub"), "1 of the readings, of n4 in [2026-10-14T00:00:00Z, 2026-10-15T00:00:00Z), are estimates by mean-of-neighbours, made by ana: fuse\n"},
+		{"replay", "estimates                1         0"},
+	} {
+		if got := wattbook(t, append(strings.Fields(step.command), "--data", data)...); got.code != exitOK || !strings.Contains(got.out, step.want) {
+			t.Fatalf("%s: exit %d\n%s%s\nwant %s", step.command, got.code, got.out, got.errors, step.want)
+		}
+	}
+	tampered := scriptedBook(t, estimatedScript, "read n4 2026-10-20..2026-10-21 90kWh mark=estimated")
+	const want = "! estimate of n4 for [2026-10-20T00:00:00Z, 2026-10-21T00:00:00Z) (event at position 10): 1 reading(s) are marked as estimated, and no event says by what method and who had them made"
+	if got := wattbook(t, "replay", "--data", tampered); got.code != exitFinding || !strings.Contains(got.out, want) {
+		t.Errorf("an estimate that nobody answers for: exit %d\n%s%s", got.code, got.out, got.errors)
+	}
+}

@@ -17,9 +17,9 @@ func replayVerb() verb {
 		summary: "derive every decision, margin and invoice again, and compare",
 		help: `
 Reads the log from its first event and, at the position that each conclusion was
-drawn at, draws it again: allocation decisions; the balance, the usage and the
-margins of closed periods; invoices with the bytes of their documents; and
-reconciliations. It compares what it gets with what is on record and prints
+drawn at, draws it again: estimates, by their methods; allocation decisions; the
+balance, the usage and the margins of closed periods; invoices with the bytes of
+their documents; and reconciliations. It compares what it gets with what is on record and prints
 digests: two replays of one log print the same ones, on any machine. The exit
 code is 1 if anything differs.
 

@@ -20,6 +20,7 @@
 //	read c1-r1 17:30..17:35 838860.8shares    accepted share difficulty
 //	read c1-r1 17:30..17:35 3600Phashes       hashes that the miner counted
 //	silent c1-r1 17:35
+//	estimate n4 17:00..18:00 mean-of-neighbours by=ana reason=fuse   what is missing of it
 //	price hb_south 17:30 15m 41.27 -12.5      power per MWh, interval by interval
 //	price hb_south 17:00..18:00 15m 41.27     the same one for all of it
 //	bitcoin USD 17:00 1h 98211.42
@@ -216,7 +217,7 @@ func verbs() map[string]verb {
 		"day": {2, (*Player).playDay}, "now": {2, (*Player).playNow},
 		"site": {2, (*Player).playSite}, "account": {2, (*Player).playAccount},
 		"meter": {2, (*Player).playDevice}, "miner": {2, (*Player).playDevice}, "gpu": {2, (*Player).playDevice},
-		"read": {4, (*Player).playRead}, "silent": {3, (*Player).playSilent},
+		"read": {4, (*Player).playRead}, "silent": {3, (*Player).playSilent}, "estimate": {4, (*Player).playEstimate},
 		"price": {5, (*Player).playPrice}, "bitcoin": {5, (*Player).playPrice},
 		"difficulty": {4, (*Player).playDifficulty}, "fees": {4, (*Player).playFees},
 		"contract": {2, (*Player).playContract}, "charge": {4, (*Player).playCharge},

@@ -1,8 +1,8 @@
 // Package audit draws every conclusion of a log again, from nothing but the
 // events before the position that it was drawn at, and compares.
 //
-// It is what someone does who does not trust the operator's figures: allocation
-// decisions, closings with the digests of their balances, usage and margins,
+// It is what someone does who does not trust the operator's figures: estimates
+// by their methods, allocation decisions, closings with the digests of their balances, usage and margins,
 // invoices with the bytes of their documents, and pool reconciliations.
 package audit
 
@@ -63,6 +63,7 @@ type Report struct {
 
 // Names of the kinds, in the order in which reports list them.
 const (
+	kindEstimates       = "estimates"
 	kindDecisions       = "decisions"
 	kindBalances        = "balances"
 	kindUsage           = "usage"
@@ -74,7 +75,7 @@ const (
 )
 
 func kinds() []string {
-	return []string{kindDecisions, kindBalances, kindUsage, kindMargins, kindPeriods, kindInvoices, kindDocuments, kindReconciliations}
+	return []string{kindEstimates, kindDecisions, kindBalances, kindUsage, kindMargins, kindPeriods, kindInvoices, kindDocuments, kindReconciliations}
 }
 
 // Run replays a log up to its head. It costs one fold of the log, and each
@@ -85,7 +86,10 @@ func Run(ctx context.Context, log eventlog.Log, o Options) (Report, error) {
 	if err != nil {
 		return Report{}, fmt.Errorf("replay: %w", err)
 	}
-	a := &auditor{options: o, facts: facts.In(o.Scratch), digests: map[string]*domain.Digester{}, counts: map[string]*Kind{}}
+	a := &auditor{
+		options: o, facts: facts.In(o.Scratch), digests: map[string]*domain.Digester{}, counts: map[string]*Kind{},
+		estimates: estimates{values: map[made]*estimatedReadings{}},
+	}
 	for _, k := range kinds() {
 		a.digests[k], a.counts[k] = &domain.Digester{}, &Kind{Name: k}
 	}
@@ -97,6 +101,7 @@ func Run(ctx context.Context, log eventlog.Log, o Options) (Report, error) {
 			return Report{}, fmt.Errorf("replay: %w", err)
 		}
 		a.check(rec.Position)
+		a.take(rec)
 		if err := a.facts.Apply(rec); err != nil {
 			return Report{}, fmt.Errorf("replay event at position %d: %w", rec.Position, err)
 		}
@@ -105,6 +110,7 @@ func Run(ctx context.Context, log eventlog.Log, o Options) (Report, error) {
 		}
 	}
 	a.check(head)
+	a.compareEstimates()
 	return a.report(head), nil
 }
 
@@ -115,6 +121,7 @@ type auditor struct {
 	due         map[domain.Position][]domain.Recorded // conclusions by the position that they were drawn at
 	digests     map[string]*domain.Digester
 	counts      map[string]*Kind
+	estimates   estimates
 	differences []Difference
 }
 
@@ -129,7 +136,7 @@ func (a *auditor) collect(ctx context.Context, log eventlog.Log, head domain.Pos
 			return nil
 		}
 		switch r.Type {
-		case wire.AllocationDecided, wire.PeriodClosed, wire.InvoiceIssued, wire.NoteIssued, wire.PayoutReconciled:
+		case wire.ReadingsEstimated, wire.AllocationDecided, wire.PeriodClosed, wire.InvoiceIssued, wire.NoteIssued, wire.PayoutReconciled:
 		default:
 			continue
 		}
@@ -150,6 +157,8 @@ func (a *auditor) collect(ctx context.Context, log eventlog.Log, head domain.Pos
 // asOf returns the position that a conclusion says it was drawn at.
 func asOf(e domain.Event) domain.Position {
 	switch e := e.(type) {
+	case domain.ReadingsEstimated:
+		return e.AsOf
 	case domain.AllocationDecided:
 		return e.AsOf
 	case domain.PeriodClosed:
@@ -169,6 +178,8 @@ func asOf(e domain.Event) domain.Position {
 func (a *auditor) check(at domain.Position) {
 	for _, rec := range a.due[at] {
 		switch e := rec.Event.(type) {
+		case domain.ReadingsEstimated:
+			a.estimate(rec, e)
 		case domain.AllocationDecided:
 			a.decision(rec, e)
 		case domain.PeriodClosed:
@@ -202,12 +213,7 @@ func (a *auditor) count(kind string, rec domain.Recorded, what string, derived [
 
 // compare counts an event that was derived again.
 func (a *auditor) compare(kind string, rec domain.Recorded, what string, derived domain.Event) {
-	_, want, err := wire.Encode(rec.Event)
-	if err != nil {
-		a.count(kind, rec, what, nil, err.Error())
-		return
-	}
-	_, got, err := wire.Encode(derived)
+	want, got, err := encodings(rec.Event, derived)
 	if err != nil {
 		a.count(kind, rec, what, nil, err.Error())
 		return

@@ -104,6 +104,8 @@ func (e *Evidence) Picks(rec domain.Recorded) bool {
 			// A note says as its causes what came on record, booked or not.
 			return e.meters[r.Device] && (r.Mark.Books() || e.note != "") && r.Interval.Overlap(in).Valid()
 		})
+	case domain.ReadingsEstimated: // says of its readings by what method and why
+		return ev.Site == e.invoice.Site && e.meters[ev.Device] && ev.Interval.Overlap(in).Valid()
 	case domain.PrepaymentReceived:
 		return ev.Contract == e.invoice.Contract
 	case domain.InvoiceVoided:
@@ -121,6 +123,16 @@ type Recomputed struct {
 	Issued   domain.InvoiceIssued
 	Readings int64 // readings of its meters in its period
 	Events   int
+	// Estimates say of the readings that are estimates how they were made, in
+	// the order of the log.
+	Estimates []Estimated
+}
+
+// Estimated says how readings among the events were estimated. Readings of
+// which no event says it have no method.
+type Estimated struct {
+	domain.ReadingsEstimated
+	Readings int64 `json:"readings"`
 }
 
 // Recompute draws the invoice again that is among the events, from the others
@@ -128,7 +140,7 @@ type Recomputed struct {
 // to the word.
 func Recompute(records []eventlog.Record) (Recomputed, error) {
 	e, err := split[domain.InvoiceIssued](records, wire.InvoiceIssued)
-	out := Recomputed{Issued: e.subject, Readings: e.readings, Events: e.others}
+	out := Recomputed{Issued: e.subject, Readings: e.readings, Events: e.others, Estimates: e.estimated()}
 	if err != nil {
 		return out, err
 	}
@@ -152,15 +164,16 @@ func Recompute(records []eventlog.Record) (Recomputed, error) {
 
 // RecomputedNote is a note that came out of the events of its evidence.
 type RecomputedNote struct {
-	Issued   domain.NoteIssued
-	Readings int64 // in the events of its meters
+	Issued    domain.NoteIssued
+	Readings  int64 // in the events of its meters
+	Estimates []Estimated
 }
 
 // RecomputeNote draws the note again that is the last one among the events,
 // from the others alone, as [Recompute] does with an invoice.
 func RecomputeNote(records []eventlog.Record) (RecomputedNote, error) {
 	e, err := split[domain.NoteIssued](records, wire.NoteIssued)
-	out := RecomputedNote{Issued: e.subject, Readings: e.readings}
+	out := RecomputedNote{Issued: e.subject, Readings: e.readings, Estimates: e.estimated()}
 	if err != nil {
 		return out, err
 	}
@@ -192,13 +205,31 @@ type evidence[E domain.Event] struct {
 	facts    *facts.Facts
 	readings int64
 	others   int
+	made     []domain.ReadingsEstimated
+	guesses  map[domain.Digest]int64 // estimated readings by their evidence
+}
+
+// estimated says how the estimated readings among the events were made.
+func (e evidence[E]) estimated() (all []Estimated) {
+	left := int64(0)
+	for _, n := range e.guesses {
+		left += n
+	}
+	for _, m := range e.made {
+		all = append(all, Estimated{m, e.guesses[m.Origin.Evidence]})
+		left -= e.guesses[m.Origin.Evidence]
+	}
+	if left > 0 {
+		all = append(all, Estimated{Readings: left})
+	}
+	return all
 }
 
 // split takes the last event of a wire name out of the records and folds the
 // others: earlier ones of the name are among the facts. The subject is zero if
 // there is none.
 func split[E domain.Event](records []eventlog.Record, name string) (evidence[E], error) {
-	e := evidence[E]{facts: facts.New()}
+	e := evidence[E]{facts: facts.New(), guesses: map[domain.Digest]int64{}}
 	last := -1
 	for i, r := range records {
 		if r.Type == name {
@@ -218,8 +249,16 @@ func split[E domain.Event](records []eventlog.Record, name string) (evidence[E],
 		if err := e.facts.Apply(rec); err != nil {
 			return e, fmt.Errorf("event at position %d: %w", rec.Position, err)
 		}
-		if batch, ok := rec.Event.(domain.ReadingsRecorded); ok {
-			e.readings += int64(len(batch.Readings))
+		switch ev := rec.Event.(type) {
+		case domain.ReadingsRecorded:
+			e.readings += int64(len(ev.Readings))
+			for _, r := range ev.Readings {
+				if r.Mark == domain.MarkEstimated {
+					e.guesses[ev.Origin.Evidence]++
+				}
+			}
+		case domain.ReadingsEstimated:
+			e.made = append(e.made, ev)
 		}
 		e.others++
 	}
@@ -240,11 +279,7 @@ func numbered(drawn *domain.Invoice, issued domain.Invoice, f *facts.Facts) erro
 
 // follows reports how what was drawn again differs from what was issued.
 func follows(issued, drawn domain.Event) error {
-	_, want, err := wire.Encode(issued)
-	if err != nil {
-		return err
-	}
-	_, got, err := wire.Encode(drawn)
+	want, got, err := encodings(issued, drawn)
 	if err != nil {
 		return err
 	}

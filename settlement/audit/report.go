@@ -37,7 +37,11 @@ func (r Report) Print(out io.Writer) error {
 			fmt.Fprintf(&b, "… and %d more\n", len(r.Differences)-shown)
 			break
 		}
-		fmt.Fprintf(&b, "! %s (event at position %d, drawn at %d): %s\n", d.What, d.Position, d.AsOf, d.Why)
+		drawn := ""
+		if d.AsOf > 0 {
+			drawn = fmt.Sprintf(", drawn at %d", d.AsOf)
+		}
+		fmt.Fprintf(&b, "! %s (event at position %d%s): %s\n", d.What, d.Position, drawn, d.Why)
 	}
 	_, err := io.WriteString(out, b.String())
 	return err
