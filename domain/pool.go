@@ -32,6 +32,10 @@ type PoolStatementReceived struct {
 	NetOnly bool `json:"net_only,omitempty"`
 	// Zone is the zone in whose midnights the pool counts its days; empty: UTC.
 	Zone string `json:"zone,omitempty"`
+	// Credits is of how many credits the amounts are the sums, such as the
+	// pool's blocks of the day: it rounds each to the satoshi. 0: that was not
+	// kept, and no amount is taken to be rounded.
+	Credits int64 `json:"credits,omitempty"`
 }
 
 // PayoutReceived records bitcoin that arrived for an account.
@@ -132,25 +136,26 @@ type BridgeCause string
 // The causes, in the order in which a bridge lists them. Expected − Received
 // equals the sum of all lines.
 const (
-	CauseUncredited BridgeCause = "work-not-credited"       // accepted difficulty that the statement does not pay for
-	CauseFees       BridgeCause = "fee-window"              // fees per block: expected against paid
-	CausePoolFee    BridgeCause = "pool-fee"                // fee kept: agreed against taken
-	CauseOther      BridgeCause = "bonus-or-other"          // credits and debits beside the work
-	CauseUnstated   BridgeCause = "no-statement"            // nothing is known of what the pool says
-	CauseUnpaid     BridgeCause = "stated-but-not-received" // unpaid balance
-	CauseBalance    BridgeCause = "unpaid-balance"          // stated, and not paid out yet
-	CauseNetworkFee BridgeCause = "network-fee"             // kept of the balance for the transaction
-	CauseOffChain   BridgeCause = "paid-off-chain"          // credited by Lightning or in a book: no transaction shows it
-	CauseTransit    BridgeCause = "paid-not-arrived"        // the pool says that it paid; the chain does not
-	CauseLuck       BridgeCause = "luck"                    // blocks that the pool found: mean against what they paid
-	CauseRounding   BridgeCause = "rounding"                // the pool's arithmetic, below one satoshi per part
+	CauseUncredited BridgeCause = "work-not-credited"         // accepted difficulty that the statement does not pay for
+	CauseFees       BridgeCause = "fee-window"                // fees per block: expected against paid
+	CausePoolFee    BridgeCause = "pool-fee"                  // fee kept: agreed against taken
+	CauseOther      BridgeCause = "bonus-or-other"            // credits and debits beside the work
+	CauseUnstated   BridgeCause = "no-statement"              // nothing is known of what the pool says
+	CauseUnpaid     BridgeCause = "stated-but-not-received"   // unpaid balance
+	CauseBalance    BridgeCause = "unpaid-balance"            // stated, and not paid out yet
+	CauseNetworkFee BridgeCause = "network-fee"               // kept of the balance for the transaction
+	CauseOffChain   BridgeCause = "paid-off-chain"            // credited by Lightning or in a book: no transaction shows it
+	CauseTransit    BridgeCause = "paid-not-arrived"          // the pool says that it paid; the chain does not
+	CauseLuck       BridgeCause = "luck"                      // blocks that the pool found: mean against what they paid
+	CauseArithmetic BridgeCause = "statement-does-not-add-up" // its parts against its net, beyond rounding
+	CauseRounding   BridgeCause = "rounding"                  // the pool's arithmetic, up to one satoshi for each part of each credit
 )
 
 // BridgeCauses returns the causes in their order.
 func BridgeCauses() []BridgeCause {
 	return []BridgeCause{
 		CauseUncredited, CauseFees, CausePoolFee, CauseOther, CauseUnstated, CauseUnpaid,
-		CauseBalance, CauseNetworkFee, CauseOffChain, CauseTransit, CauseLuck, CauseRounding,
+		CauseBalance, CauseNetworkFee, CauseOffChain, CauseTransit, CauseLuck, CauseArithmetic, CauseRounding,
 	}
 }
 
@@ -158,7 +163,7 @@ func BridgeCauses() []BridgeCause {
 // the others is unexplained until a person says what became of it.
 func (c BridgeCause) Explained() bool {
 	switch c {
-	case CauseUncredited, CausePoolFee, CauseUnstated, CauseUnpaid, CauseTransit:
+	case CauseUncredited, CausePoolFee, CauseUnstated, CauseUnpaid, CauseTransit, CauseArithmetic:
 		return false
 	}
 	return true

@@ -31,7 +31,12 @@ const ahead = 2 * domain.Hour
 // describe returns the stream that a fact belongs to, what it is about and
 // how it may be restated. A price series is about each of its intervals.
 func describe(e domain.Event) (stream eventlog.Stream, ids []identity, how restated, err error) {
-	_, payload, err := wire.Encode(withOrigin(e, domain.Origin{})) // all of it but where it comes from
+	said := withOrigin(e, domain.Origin{}) // all of it but where it comes from
+	if s, ok := said.(domain.PoolStatementReceived); ok {
+		s.Credits = 0 // a statement that tells of how many credits it is says nothing else of the day
+		said = s
+	}
+	_, payload, err := wire.Encode(said)
 	if err != nil {
 		return "", nil, never, err
 	}

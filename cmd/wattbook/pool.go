@@ -22,10 +22,12 @@ reconcile  For each of the pool's days: what the accepted work should have earne
            epoch by epoch; what the pool says that it owes; what arrived; and the
            difference, every satoshi of it on a named line. Days that say
            something new are recorded. Lines that say what is missing and not why
-           (work not credited, pool fee, no statement, not received) are
-           unexplained: they have an age and a status. The exit code is 1 if a day has a finding
-           that nobody has accepted or written off. All pool accounts of the site
-           are reconciled, or the one that --account names.
+           (work not credited, pool fee, no statement, not received, a statement
+           that does not add up) are unexplained: they have an age and a status.
+           What a pool rounds off is no such line: up to a satoshi of each amount,
+           once a day or for each of its blocks. The exit code is 1 if a day has a
+           finding that nobody has accepted or written off. All pool accounts of
+           the site are reconciled, or the one that --account names.
 explain    One day in full: work by shares and by hashes, terms, statement,
            payouts, lines.
 dispute    Records what a person decides about the unexplained difference of a

@@ -159,6 +159,9 @@ func (d *decoding) antDay(row *antRow) (s domain.PoolStatementReceived, err erro
 		}
 		there = there || part.from.there
 		s.Net += v
+		if v != 0 {
+			s.Credits++
+		}
 	}
 	if !there {
 		return s, fmt.Errorf("row has no amounts")

@@ -123,6 +123,7 @@ func (r binanceRow) add(s *domain.PoolStatementReceived) error {
 		return fmt.Errorf("dayHashRate: %w", err)
 	}
 	s.Net += amount
+	s.Credits++
 	switch r.Type {
 	case 0, 5, 7, 8: // own work, to the wallet, an address, savings or another account
 		s.Hashrate = s.Hashrate.Add(hashrate)

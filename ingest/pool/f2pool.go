@@ -96,6 +96,9 @@ func decodeF2Pool(pages []page, d *decoding) {
 			day.PoolFee += s.PoolFee
 			day.Other += s.Other
 			day.Net += s.Net
+			if t.Mining != nil {
+				day.Credits++
+			}
 			day.NetOnly = day.NetOnly || s.NetOnly
 			if s.Hashrate.Cmp(day.Hashrate) > 0 {
 				day.Hashrate = s.Hashrate

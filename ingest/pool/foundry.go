@@ -171,7 +171,8 @@ func DecodeFoundry(raw []byte, pool domain.PoolID, account string, observed doma
 
 // settled puts statements in order and says which are complete: those of a
 // day that was over when it was observed, if either another day follows it in
-// the reply or a whole day has passed since. It is an error if two overlap.
+// the reply or a whole day has passed since. A statement is of one credit
+// unless it says of how many. It is an error if two overlap.
 func settled(statements []domain.PoolStatementReceived, observed domain.Instant) (ingest.Facts, error) {
 	slices.SortStableFunc(statements, func(a, b domain.PoolStatementReceived) int {
 		return cmp.Compare(a.Interval.Start, b.Interval.Start)
@@ -189,6 +190,7 @@ func settled(statements []domain.PoolStatementReceived, observed domain.Instant)
 			end = end.Add(domain.Day)
 		}
 		s.Complete = s.Complete && end <= observed
+		s.Credits = max(1, s.Credits)
 		facts = append(facts, s)
 	}
 	return facts, nil

@@ -132,6 +132,7 @@ func (e oceanEarnings) add(s *domain.PoolStatementReceived) error {
 	s.Net += net
 	s.PoolFee += fee
 	s.Subsidy += net + fee
+	s.Credits++
 	return nil
 }
 

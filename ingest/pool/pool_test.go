@@ -78,7 +78,7 @@ func statement(e fake.Earnings, complete bool) domain.PoolStatementReceived {
 	return domain.PoolStatementReceived{
 		Pool: "foundry", Account: "west", Interval: domain.Interval{Start: e.Day, End: e.Day.Add(domain.Day)},
 		Subsidy: e.Subsidy, Fees: e.Fees, PoolFee: e.PoolFee, Net: e.Net, Other: e.Net - e.Subsidy - e.Fees + e.PoolFee,
-		Hashrate: e.Hashrate, Complete: complete,
+		Hashrate: e.Hashrate, Complete: complete, Credits: 1,
 	}
 }
 

@@ -180,9 +180,10 @@ func (t *statementTable) row(record []string) error {
 	_, split := t.at["fees"]
 	_, gross := t.at["subsidy"]
 	s.NetOnly, s.Unsplit = !gross, gross && !split
+	_, told := t.at["other"]
 	if s.NetOnly {
 		s.Fees, s.PoolFee = 0, 0
-	} else {
+	} else if !told {
 		s.Other = s.Net - (s.Subsidy + s.Fees - s.PoolFee)
 	}
 	if text, ok := field("hashrate"); ok && text != "" {

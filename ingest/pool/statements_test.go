@@ -170,6 +170,7 @@ func told(d ingest.Delivery) string {
 				{e.Shares.Sign() > 0, "credits " + e.Shares.Decimal().String()},
 				{e.Unsplit, "unsplit"},
 				{e.NetOnly, "net only"},
+				{e.Credits != 1, fmt.Sprintf("of %d credits", e.Credits)},
 				{e.Zone != "", "days of " + e.Zone},
 				{!e.Complete, "not complete"},
 			} {
@@ -389,9 +390,9 @@ func TestReadStatements(t *testing.T) {
 	}
 	got, err := pool.ReadStatements(strings.NewReader("\ufeffDate,User,Earned,hashes_per_second,share_difficulty,other_btc\n2026-10-06,West,1.0E-3,600 PH/s,12.5,0.0001\n2026-10-05,West,0.002,,,0\n"), "s.csv", account, columns, noon)
 	want := []domain.PoolStatementReceived{
-		{Pool: "p", Account: "west", Interval: domain.Interval{Start: monday, End: monday.Add(domain.Day)}, Net: 200_000, NetOnly: true, Complete: true},
+		{Pool: "p", Account: "west", Interval: domain.Interval{Start: monday, End: monday.Add(domain.Day)}, Net: 200_000, NetOnly: true, Complete: true, Credits: 1},
 		{
-			Pool: "p", Account: "west", Interval: domain.Interval{Start: monday.Add(domain.Day), End: monday.Add(2 * domain.Day)}, Net: 100_000, Other: 10_000, NetOnly: true,
+			Pool: "p", Account: "west", Interval: domain.Interval{Start: monday.Add(domain.Day), End: monday.Add(2 * domain.Day)}, Net: 100_000, Other: 10_000, NetOnly: true, Credits: 1,
 			Hashrate: domain.Uint(600_000_000_000_000_000), Shares: domain.ShareDifficulty{Int128: domain.Int(1_250_000_000)},
 		},
 	}
@@ -401,6 +402,10 @@ func TestReadStatements(t *testing.T) {
 	got, err = pool.ReadStatements(strings.NewReader("day,net_btc,subsidy_btc,fees_btc,pool_fee_btc\n2026-10-05,0.98,0.9,0.1,0.02\n"), "s.csv", account, pool.StatementColumns{}, noon)
 	if err != nil || len(got) != 1 || got[0].NetOnly || got[0].Unsplit || got[0].PoolFee != 2_000_000 || got[0].Other != 0 {
 		t.Errorf("got %+v, %v", got, err)
+	}
+	got, err = pool.ReadStatements(strings.NewReader("day,net_btc,subsidy_btc,fees_btc,pool_fee_btc,other_btc\n2026-10-05,0.90,0.9,0.1,0.02,0.01\n"), "s.csv", account, pool.StatementColumns{}, noon)
+	if err != nil || len(got) != 1 || got[0].Other != 1_000_000 || got[0].Net != 90_000_000 {
+		t.Errorf("a file that tells what is beside the work is not believed: got %+v, %v", got, err)
 	}
 }
 

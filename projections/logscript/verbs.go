@@ -310,6 +310,7 @@ func (p *Player) playStatement(w *words) error {
 		PoolFee: domain.Satoshi(r.integer(w.key("fee", "0"))), Other: domain.Satoshi(r.integer(w.key("other", "0"))),
 		Net: domain.Satoshi(r.integer(w.key("net", "0"))), Complete: len(w.plain) == 3 || w.plain[3] != "partial",
 		Shares:  domain.ShareDifficulty{Int128: r.unit(w.key("shares", "0"), map[string]int32{"": 8})},
+		Credits: r.integer(w.key("credits", "0")),
 		Unsplit: len(w.plain) > 3 && w.plain[3] == "unsplit", NetOnly: len(w.plain) > 3 && w.plain[3] == "net-only",
 	}
 	return errors.Join(r.err, p.append("facts-script", e))

@@ -16,8 +16,9 @@ WITH days AS (
   UNION ALL SELECT 10, 'less: credited off chain', -sum(paid_off_chain_bridge_satoshi) FROM days
   UNION ALL SELECT 11, 'less: paid and not arrived', -sum(paid_not_arrived_bridge_satoshi) FROM days
   UNION ALL SELECT 12, 'less: luck of the pool', -sum(luck_bridge_satoshi) FROM days
-  UNION ALL SELECT 13, 'less: rounding', -sum(rounding_bridge_satoshi) FROM days
-  UNION ALL SELECT 14, 'received', sum(received_satoshi) FROM days
+  UNION ALL SELECT 13, 'less: statements that do not add up', -sum(does_not_add_up_bridge_satoshi) FROM days
+  UNION ALL SELECT 14, 'less: rounding', -sum(rounding_bridge_satoshi) FROM days
+  UNION ALL SELECT 15, 'received', sum(received_satoshi) FROM days
 )
 SELECT
   item,

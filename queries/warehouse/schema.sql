@@ -859,7 +859,7 @@ CREATE TABLE pool_difference_marks (
 
 -- Own work against the pool's statement and what arrived, day by day.
 -- difference_satoshi = expected_satoshi - received_satoshi = the sum of the
--- twelve lines of the bridge, which end in _bridge_satoshi.
+-- thirteen lines of the bridge, which end in _bridge_satoshi.
 CREATE TABLE pool_days (
   position BIGINT NOT NULL, -- what was known when the row was drawn
   site VARCHAR NOT NULL, -- whose work it is
@@ -886,7 +886,8 @@ CREATE TABLE pool_days (
   paid_off_chain_bridge_satoshi BIGINT, -- credited by Lightning or in a book
   paid_not_arrived_bridge_satoshi BIGINT, -- paid by the pool's account of it, and not arrived
   luck_bridge_satoshi BIGINT, -- blocks that the pool found: mean against what they paid
-  rounding_bridge_satoshi BIGINT, -- the rounding of the lines
+  does_not_add_up_bridge_satoshi BIGINT, -- what the parts of the statement come to less its net, where that is more than rounding
+  rounding_bridge_satoshi BIGINT, -- of the pool's credits and of the lines
   sigma_satoshi BIGINT, -- spread of what is stated, where the pool pays by luck; NULL where it does not, or where it is not known
   revenue_basis VARCHAR NOT NULL, -- what the day's revenue rests on: estimated, stated or received
   revenue_satoshi BIGINT, -- by that basis
@@ -921,7 +922,7 @@ CREATE TABLE reconciliation_lines (
   pool VARCHAR NOT NULL, -- the pool
   account VARCHAR NOT NULL, -- the account
   earning_day DATE NOT NULL, -- the day of the pool, which is UTC
-  cause VARCHAR NOT NULL, -- work-not-credited, fee-window, pool-fee, bonus-or-other, no-statement, stated-but-not-received, unpaid-balance, network-fee, paid-off-chain, paid-not-arrived, luck or rounding
+  cause VARCHAR NOT NULL, -- work-not-credited, fee-window, pool-fee, bonus-or-other, no-statement, stated-but-not-received, unpaid-balance, network-fee, paid-off-chain, paid-not-arrived, luck, statement-does-not-add-up or rounding
   satoshi BIGINT NOT NULL -- of the difference
 );
 

@@ -96,7 +96,8 @@ func (d *day) parts() parts {
 		if p.variance = r.Expected - d.stated.Net; r.Stated == d.stated.Net {
 			p.variance = 0
 			for _, l := range r.Lines {
-				if l.Cause == domain.CauseUncredited || l.Cause == domain.CausePoolFee {
+				switch l.Cause {
+				case domain.CauseUncredited, domain.CausePoolFee, domain.CauseArithmetic:
 					p.variance += l.Satoshi
 				}
 			}

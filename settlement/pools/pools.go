@@ -155,9 +155,18 @@ func Draw(f *facts.Facts, a Account, iv domain.Interval) (all []domain.Reconcili
 // two lines is luck. A statement that does not tell fees from subsidy has no fee
 // window, and one that tells its net alone is taken to keep the agreed fee.
 //
-// Rounding takes what the rounding of these lines leaves, so that the
-// lines sum to expected − received exactly. A statement whose parts do not sum
-// to its net leaves more than rounding there; the finding says so.
+// A pool rounds what it credits to the satoshi: once a day, or once for each
+// of its blocks ([domain.PoolStatementReceived.Credits], n below), most of them
+// down. Each amount that it states may so be n satoshi off, and a line of no
+// more than what that does to it is rounding and no finding: of the work and of
+// the fees n × (1 − r) × (1 + e.fees / e.base), of the pool fee n × (1 + 2r), of
+// a statement of its net alone n. More than that is never taken for rounding,
+// however little it is.
+//
+// Rounding takes these and what the rounding of the other lines leaves, so that
+// the lines sum to expected − received exactly. If a statement's parts do not
+// sum to its net within n satoshi for each amount that it states, the
+// difference has a line of its own: the pool's arithmetic is wrong.
 func Reconcile(f *facts.Facts, a Account, day domain.Interval, stated *facts.Stated, received domain.Satoshi) (domain.Reconciliation, error) {
 	return reconcile(f, a, day, stated, Paid{Received: received}, false)
 }
@@ -178,14 +187,58 @@ func reconcile(f *facts.Facts, a Account, day domain.Interval, stated *facts.Sta
 		return r, nil
 	}
 	r.Stated = stated.Net
-	r.Lines = lines(r, append(e.work(stated), append([]part{{domain.CauseOther, ratOf(-stated.Other)}}, paid.lines(stated.Net, told)...)...))
+	r.Lines = lines(r, slices.Concat(e.work(stated), []part{{domain.CauseOther, ratOf(-stated.Other)}}, paid.lines(stated.Net, told), arithmetic(stated)))
 	r.Finding = finding(f, a, r, e, stated)
 	return r, nil
 }
 
+// arithmetic returns what the parts of a statement come to more than its net,
+// beyond what rounding each of its amounts explains.
+func arithmetic(s *facts.Stated) []part {
+	off := sumOfParts(s) - s.Net
+	amounts := domain.Satoshi(1) // the net
+	for _, a := range []domain.Satoshi{s.Subsidy, s.Fees, s.PoolFee, s.Other} {
+		if a != 0 {
+			amounts++
+		}
+	}
+	if most := amounts * domain.Satoshi(max(1, s.Credits)); -most <= off && off <= most {
+		return nil
+	}
+	return []part{{domain.CauseArithmetic, ratOf(off)}}
+}
+
+// sumOfParts returns what the parts of a statement come to.
+func sumOfParts(s *facts.Stated) domain.Satoshi {
+	if s.NetOnly {
+		return s.Net
+	}
+	return s.Subsidy + s.Fees - s.PoolFee + s.Other
+}
+
 // work returns what a statement's subsidy, fees and pool fee differ by from
-// what is expected.
+// what is expected, without what the pool's rounding explains.
 func (e Expectation) work(s *facts.Stated) []part {
+	agreed := e.FeePortion()
+	one := big.NewRat(1, 1)
+	ofFee := new(big.Rat).Add(one, new(big.Rat).Mul(big.NewRat(2, 1), agreed))
+	ofWork := one
+	if !s.NetOnly {
+		ofWork = new(big.Rat).Sub(one, agreed)
+		if e.Base.Sign() > 0 {
+			ofWork.Mul(ofWork, new(big.Rat).Add(one, new(big.Rat).Quo(e.Fees, e.Base)))
+		}
+	}
+	bounds := map[domain.BridgeCause]*big.Rat{domain.CauseUncredited: ofWork, domain.CauseFees: ofWork, domain.CausePoolFee: ofFee}
+	return slices.DeleteFunc(e.differences(s), func(p part) bool {
+		most, ok := bounds[p.cause]
+		return ok && new(big.Rat).Abs(p.exact).Cmp(new(big.Rat).Mul(most, new(big.Rat).SetInt64(s.Credits))) <= 0
+	})
+}
+
+// differences returns what a statement's subsidy, fees and pool fee differ by
+// from what is expected.
+func (e Expectation) differences(s *facts.Stated) []part {
 	agreed := e.FeePortion()
 	keep := new(big.Rat).Sub(big.NewRat(1, 1), agreed)
 	credited := e.creditedFees(s.Subsidy)
@@ -263,10 +316,6 @@ func lines(r domain.Reconciliation, parts []part) []domain.BridgeLine {
 // work below a thousandth are restarts between two polls and the cut of the
 // day.
 func finding(f *facts.Facts, a Account, r domain.Reconciliation, e Expectation, stated *facts.Stated) string {
-	parts := stated.Subsidy + stated.Fees - stated.PoolFee + stated.Other
-	if stated.NetOnly {
-		parts = stated.Net
-	}
 	silent := ""
 	if e.Missing > 0 {
 		silent = fmt.Sprintf("in %d intervals no miner reported: the expectation is low", e.Missing)
@@ -275,8 +324,8 @@ func finding(f *facts.Facts, a Account, r domain.Reconciliation, e Expectation, 
 	switch {
 	case !stated.Complete:
 		return "the pool's statement is of a day that was not over"
-	case parts != stated.Net:
-		return fmt.Sprintf("the pool's statement does not add up: its parts come to %s, its net is %s", parts, stated.Net)
+	case len(arithmetic(stated)) > 0:
+		return fmt.Sprintf("the pool's statement does not add up: its parts come to %s, its net is %s", sumOfParts(stated), stated.Net)
 	case work != "" && silent != "":
 		return work + "; " + silent
 	case work != "":
