@@ -77,7 +77,7 @@ func (s *Settler) Mark(ctx context.Context, a pools.Account, day domain.Instant,
 				return before, nil
 			}
 		}
-		event, err := wire.Draft(domain.EventIDOf("difference", string(m.Pool), m.Account, m.Interval.String(), fmt.Sprint(m.AsOf)), m, nil)
+		event, err := wire.Draft(MarkID(m), m, nil)
 		if err != nil {
 			return fail(err)
 		}
@@ -90,6 +90,11 @@ func (s *Settler) Mark(ctx context.Context, a pools.Account, day domain.Instant,
 		}
 		return m, s.Refresh(ctx)
 	}
+}
+
+// MarkID returns the id of the event that records a mark.
+func MarkID(m domain.DifferenceMarked) domain.EventID {
+	return domain.EventIDOf("difference", string(m.Pool), m.Account, m.Interval.String(), fmt.Sprint(m.AsOf))
 }
 
 // DayOf draws the reconciliation of the earning day of an account that begins

@@ -32,7 +32,13 @@ explain    One day in full: work by shares and by hashes, terms, statement,
            payouts, lines.
 dispute    Records what a person decides about the unexplained difference of a
            day (--status open, disputed, accepted or written-off; disputed if it
-           is not given) and, for a dispute, prints a claim to send to the pool.
+           is not given), says what that books and, for a dispute, prints a claim
+           to send to the pool. What a pool does not state is variance in the
+           books (Expenses:PoolVariance) while it is open; disputed, it is owed
+           (Assets:PoolDisputed); accepted, what the pool keeps beyond the agreed
+           fee is its fee (Income:PoolFees), and the rest was never earned and
+           comes off Income:Mining; written off, it is an expense
+           (Expenses:PoolWrittenOff). Each is an entry of the day of the decision.
            -o writes a proof of it, which the pool checks offline with
            wattbook prove --check FILE and the log's public key.
 

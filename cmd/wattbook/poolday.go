@@ -16,6 +16,7 @@ import (
 	"wattbook/domain/wire"
 	"wattbook/settlement"
 	"wattbook/settlement/audit"
+	"wattbook/settlement/journal"
 	"wattbook/settlement/pools"
 )
 
@@ -239,9 +240,14 @@ func poolDispute(ctx context.Context, p *program, o poolFlags, day domain.Instan
 				return err
 			}
 		}
-		if p.common.json {
-			return p.printJSON(map[string]any{"marked": m, "day": d, "events": events, "proof": o.out, "key": key})
+		booked, err := b.bookedBy(ctx, m)
+		if err != nil {
+			return fmt.Errorf("the decision is on record, and what it books is not known: %w", err)
 		}
+		if p.common.json {
+			return p.printJSON(map[string]any{"marked": m, "day": d, "events": events, "proof": o.out, "key": key, "booked": booked})
+		}
+		defer func() { printBooked(p, booked) }()
 		if m.Status != domain.DifferenceDisputed {
 			fmt.Fprintf(p.stdout, "%s of %s/%s: %s sat are %s: %s\n", day.Time().Format(time.DateOnly), m.Pool, m.Account, thousands(int64(m.Unexplained)), strings.ReplaceAll(string(m.Status), "-", " "),
 				bridgeLines(unexplained(d.Reconciliation.Lines), 0))
@@ -257,6 +263,53 @@ func poolDispute(ctx context.Context, p *program, o poolFlags, day domain.Instan
 		}
 		return nil
 	})
+}
+
+// bookedEntry is an entry of the books that follows from a decision.
+type bookedEntry struct {
+	Date      string          `json:"date"`
+	Narration string          `json:"narration"`
+	Postings  []bookedPosting `json:"postings"`
+}
+
+type bookedPosting struct {
+	Account   string         `json:"account"`
+	Amount    domain.Decimal `json:"amount"`
+	Commodity string         `json:"commodity"`
+}
+
+// bookedBy returns the entries that follow from a mark.
+func (b *book) bookedBy(ctx context.Context, m domain.DifferenceMarked) ([]bookedEntry, error) {
+	books, err := b.books(ctx, m.Site)
+	if err != nil {
+		return nil, err
+	}
+	id, all := settlement.MarkID(m), []bookedEntry{}
+	for _, e := range books.Entries {
+		if e.Event != id {
+			continue
+		}
+		entry := bookedEntry{Date: e.Date, Narration: e.Narration}
+		for _, x := range e.Postings {
+			entry.Postings = append(entry.Postings, bookedPosting{x.Account, x.Amount, x.Commodity})
+		}
+		all = append(all, entry)
+	}
+	return all, nil
+}
+
+// printBooked says what a decision did to the books.
+func printBooked(p *program, entries []bookedEntry) {
+	if len(entries) == 0 {
+		fmt.Fprintln(p.stdout, "\nBOOKED nothing: what the day comes to in the books stays what it was")
+		return
+	}
+	for _, e := range entries {
+		fmt.Fprintf(p.stdout, "\nBOOKED %s  %s\n", e.Date, e.Narration)
+		for _, x := range e.Postings {
+			fmt.Fprintf(p.stdout, "  %-52s %20s %s\n", x.Account, group(journal.Text(x.Amount, x.Commodity)), x.Commodity)
+		}
+	}
 }
 
 // claimedEvent is an event that a claim names.

@@ -15,6 +15,7 @@ site s step=1h pool=foundry/acct fee=0.02
 miner m1
 difficulty 969696 2026-10-10 1d00ffff
 fees 2026-10-14 100 100000000
+bitcoin USD 2026-10-10..2026-10-16 24h 100000
 read m1 2026-10-14..2026-10-15 0.001shares every=1h
 read m1 2026-10-14..2026-10-15 4295032hashes every=1h
 now 2026-10-16T09:00
@@ -35,10 +36,12 @@ payout foundry/acct 2026-10-15T06:00 6636168`)
 		{[]string{"pool", "explain", "--day", "2026-10-14", "--json", "--data", dir}, exitOK, []string{`"scheme": "fpps"`, `"status": "open"`}},
 		{[]string{"pool", "dispute", "--day", "2026-10-14", "--by", "ana", "--note", "ticket 4711", "-o", file, "--data", dir}, exitOK, []string{
 			"CLAIM of 737,352 sat (0.00737352 BTC) by s, ana: work not credited 737,352", "wattbook prove --check " + file + " --key wattbook/", "statement of 6,636,168 sat", "fees of 100 blocks", "payment of 6,636,168 sat", "PROOF in " + file,
+			"is disputed by ana (ticket 4711), at 100000 USD per BTC", "Assets:PoolDisputed:Foundry:Acct                               0.00737352 BTC", "Expenses:PoolVariance:Foundry:Acct                                -737.35 USD",
 		}},
 		{append([]string{"pool", "reconcile"}, day...), exitFinding, []string{"[disputed by ana: ticket 4711]", "unexplained, disputed: 737,352 sat"}},
 		{[]string{"prove", "--check", file, "--key", folder(dir).publicKey()}, exitOK, []string{"PROVED   foundry/acct", "737,352 sat unexplained", "the day comes out to the satoshi"}},
-		{[]string{"pool", "dispute", "--day", "2026-10-14", "--by", "ana", "--status", "written-off", "--data", dir}, exitOK, []string{"2026-10-14 of foundry/acct: 737,352 sat are written off: work not credited 737,352"}},
+		{[]string{"pool", "dispute", "--day", "2026-10-14", "--by", "ana", "--status", "written-off", "--data", dir}, exitOK, []string{"2026-10-14 of foundry/acct: 737,352 sat are written off: work not credited 737,352", "is written off by ana, at", "Expenses:PoolWrittenOff:Foundry:Acct                               737.35 USD"}},
+		{[]string{"pool", "dispute", "--day", "2026-10-14", "--by", "ana", "--status", "written-off", "--note", "as before", "--data", dir}, exitOK, []string{"BOOKED nothing"}},
 		{append([]string{"pool", "reconcile"}, day...), exitOK, []string{"unexplained, written off: 737,352 sat"}},
 		{[]string{"pool", "dispute", "--day", "2026-10-14", "--data", dir}, exitUsage, []string{"--by is missing"}},
 		{[]string{"pool", "dispute", "--day", "2026-10-14", "--by", "ana", "--status", "lost", "--data", dir}, exitUsage, []string{`--status "lost" is not known; want one of ["open" "disputed" "accepted" "written-off"]`}},

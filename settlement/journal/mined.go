@@ -6,6 +6,7 @@ import (
 	"maps"
 	"math/big"
 	"slices"
+	"strings"
 	"time"
 
 	"wattbook/domain"
@@ -71,7 +72,7 @@ type day struct {
 // owes, the variance, what is disputed and what is written off sum to revenue.
 type parts struct {
 	owed, variance, disputed, written domain.Satoshi
-	fee                               domain.Satoshi // that the pool kept of what it states
+	fee                               domain.Satoshi // that the pool may keep of what it states
 }
 
 func (p parts) revenue() domain.Satoshi { return p.owed + p.variance + p.disputed + p.written }
@@ -79,10 +80,12 @@ func (p parts) revenue() domain.Satoshi { return p.owed + p.variance + p.dispute
 // parts draws what the day comes to from what is known of it. What is expected
 // is revenue but for the part of the difference to what is stated that explains
 // itself: luck, fees per block, bonuses, rounding. The rest is variance until
-// somebody says what became of it: then it is disputed, or written off, or no
-// revenue after all.
+// somebody says what became of it: then it is disputed, or written off, or
+// accepted. Of what is accepted, what the pool keeps beyond the agreed fee is its
+// fee, and the rest no revenue after all: the estimate was wrong.
 func (d *day) parts() parts {
 	var p parts
+	var kept domain.Satoshi // beyond the agreed fee
 	r, stated := d.reconciled, d.stated != nil && (d.stated.Complete || d.reconciled != nil)
 	switch {
 	case stated:
@@ -97,7 +100,10 @@ func (d *day) parts() parts {
 			p.variance = 0
 			for _, l := range r.Lines {
 				switch l.Cause {
-				case domain.CauseUncredited, domain.CausePoolFee, domain.CauseArithmetic:
+				case domain.CausePoolFee:
+					kept = l.Satoshi
+					p.variance += l.Satoshi
+				case domain.CauseUncredited, domain.CauseArithmetic:
 					p.variance += l.Satoshi
 				}
 			}
@@ -113,13 +119,14 @@ func (d *day) parts() parts {
 				p.disputed, p.variance = p.variance, 0
 			}
 		case domain.DifferenceAccepted:
-			p.variance = 0
+			p.variance, kept = 0, 0
 			p.owed -= unpaid
 		case domain.DifferenceWrittenOff:
 			p.written, p.variance = m.Unexplained, 0
 			p.owed -= unpaid
 		}
 	}
+	p.fee -= kept
 	return p
 }
 
@@ -185,7 +192,7 @@ func (b *builder) mine(rec domain.Recorded, d *day) error {
 			return nil
 		}
 	}
-	m := b.move(rec, b.dateOf(rec, d), fmt.Sprintf("Mining for %s, at %s %s per BTC", d.lot(), d.price, b.currency()))
+	m := b.move(rec, b.dateOf(rec, d), fmt.Sprintf("%s, at %s %s per BTC", d.narration(rec), d.price, b.currency()))
 	m.entry.Priced = d.priced
 	b.bookDay(m, d, target)
 	if err := m.done(); err != nil {
@@ -193,6 +200,32 @@ func (b *builder) mine(rec domain.Recorded, d *day) error {
 	}
 	d.booked, d.settled = target, d.settled || d.reconciled != nil
 	return b.settleUnmatched(rec, d.account)
+}
+
+// narration says what an entry about the day is, by the event that it follows
+// from.
+func (d *day) narration(rec domain.Recorded) string {
+	switch e := rec.Event.(type) {
+	case domain.DifferenceMarked:
+		status := strings.ReplaceAll(string(e.Status), "-", " ")
+		if e.Status == domain.DifferenceOpen {
+			status = "opened again"
+		}
+		text := fmt.Sprintf("Difference of %s is %s by %s", d.lot(), status, e.By)
+		if e.Note != "" {
+			text += " (" + e.Note + ")"
+		}
+		return text
+	case domain.PayoutReconciled:
+		if d.booked != (parts{}) {
+			return "Reconciliation of " + d.lot()
+		}
+	case domain.PoolStatementReceived:
+		if d.booked != (parts{}) {
+			return "Statement for " + d.lot() + " in place of what was known"
+		}
+	}
+	return "Mining for " + d.lot()
 }
 
 // bookDay posts what takes a day from what is booked to a target.
