@@ -24,7 +24,9 @@ the venue's fee, and which lots of it left: the oldest (fifo), the same portion 
 each (average), or those that --lot names, which must sum to the amount and the
 network fee. wattbook journal coin lists the lots. The venue's confirmation is
 kept as evidence if it is given. The same reference again is the same sale. More
-than the books hold at that time is refused.
+than the books hold at that time is refused. A sale that was made before the end of a
+month that is closed is booked on the day on which it is recorded, at the fair value
+of the end of that month: closed books do not change.
 
 Example: wattbook coin sell --amount 0.5 --proceeds 49105.71 --fee 14.73 --reference T-88 --at 2026-11-03T15:00Z`,
 		run: coinSell,
@@ -164,7 +166,9 @@ func (e *engine) saleOnRecord(s domain.CoinSold) (domain.CoinSold, bool) {
 
 // recordSale records a sale, once, if the books hold what was sold.
 func (e *engine) recordSale(ctx context.Context, p *program, s domain.CoinSold, raw []byte) error {
-	if _, known := e.saleOnRecord(s); !known {
+	_, known := e.saleOnRecord(s)
+	closed, late := journal.ClosedOver(e.facts, s.Site, s.At)
+	if !known {
 		books, err := e.books(ctx, s.Site)
 		if err != nil {
 			return err
@@ -184,9 +188,17 @@ func (e *engine) recordSale(ctx context.Context, p *program, s domain.CoinSold, 
 	case got.Facts == 0:
 		what = "was recorded before"
 	}
+	late = late && got.Facts > 0
 	if p.common.json {
-		return p.printJSON(map[string]any{"recorded": got.Facts > 0, "event": s})
+		report := map[string]any{"recorded": got.Facts > 0, "event": s}
+		if late {
+			report["closed_period"] = closed.Period
+		}
+		return p.printJSON(report)
 	}
-	_, err = fmt.Fprintf(p.stdout, "%s: %s\n", say, what)
-	return err
+	fmt.Fprintf(p.stdout, "%s: %s\n", say, what)
+	if late {
+		fmt.Fprintf(p.stdout, "it was made before the end of %s, which is closed: it is booked today, at the fair value of that end\n", closed.Period)
+	}
+	return nil
 }

@@ -74,3 +74,26 @@ func TestCoinIsSold(t *testing.T) {
 		})
 	}
 }
+
+// TestALateSaleSaysThatItsMonthIsClosed sells bitcoin in a month that is closed.
+func TestALateSaleSaysThatItsMonthIsClosed(t *testing.T) {
+	data := scriptedBook(t, coinScript+"now 2026-11-02T09:00\n")
+	for _, c := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"invoice", "run", "--period", "2026-10"}, ""},
+		{[]string{"coin", "sell", "--amount", "0.01", "--proceeds", "900", "--reference", "T1", "--at", "2026-10-20"}, "it was made before the end of 2026-10, which is closed: it is booked today"},
+		{[]string{"coin", "sell", "--amount", "0.01", "--proceeds", "900", "--reference", "T1", "--at", "2026-10-20"}, "was recorded before"},
+		{[]string{"coin", "sell", "--amount", "0.01", "--proceeds", "900", "--reference", "T2", "--at", "2026-10-20", "--json"}, `"closed_period": "2026-10"`},
+		{[]string{"coin", "sell", "--amount", "0.01", "--proceeds", "900", "--reference", "T3", "--at", "2026-11-01"}, "T3 of 0.01 BTC for 900.00 USD: recorded\n"},
+	} {
+		got := wattbook(t, append(c.args, "--data", data)...)
+		if got.code != exitOK || !strings.Contains(got.out, c.want) || c.want == "was recorded before" && strings.Contains(got.out, "closed") {
+			t.Errorf("%v: exit %d, want %q\n%s%s", c.args, got.code, c.want, got.out, got.errors)
+		}
+		if strings.HasSuffix(c.want, "recorded\n") && strings.Contains(got.out, "closed") {
+			t.Errorf("a sale of an open month speaks of a closed one: %s", got.out)
+		}
+	}
+}

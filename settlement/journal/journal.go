@@ -50,7 +50,8 @@
 //
 // Entries follow the log: what becomes known later is an entry of its own. It
 // is of the earning day, unless the day was reconciled before and its period is
-// closed: then it is of the date on which it became known.
+// closed: then it is of the date on which it became known. So is a sale that
+// becomes known after its period was closed.
 package journal
 
 import (

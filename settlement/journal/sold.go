@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"wattbook/domain"
+	"wattbook/projections/facts"
 	"wattbook/settlement/coin"
 )
 
@@ -18,13 +19,22 @@ type disposal struct {
 }
 
 // sold books a sale: what leaves, leaves at its cost, with its part of what
-// remeasurement added; the rest of the proceeds is realized.
+// remeasurement added; the rest of the proceeds is realized. A sale that becomes
+// known after a period was closed that its coin did not live to the end of is
+// of the day on which it was recorded: the closed books carry that coin at the
+// fair value of the period's end, and so it leaves.
 func (b *builder) sold(rec domain.Recorded, e domain.CoinSold) error {
 	if e.Proceeds.Currency != b.currency() || !b.counted(domain.ContractID(b.site), e.Reference, rec) {
 		return nil
 	}
 	first, rest := splitNamed(e.Lots, e.Amount)
-	m := b.move(rec, dateIn(zoneOf(b.facts, b.site), e.At), fmt.Sprintf("Sale %s of %s BTC, %s", e.Reference, e.Amount.BTC(), e.Basis))
+	zone := zoneOf(b.facts, b.site)
+	date, late := dateIn(zone, e.At), ""
+	if _, ok := ClosedOver(b.facts, b.site, e.At); ok {
+		late = fmt.Sprintf(", made on %s", date)
+		date = max(date, dateIn(zone, rec.RecordedAt))
+	}
+	m := b.move(rec, date, fmt.Sprintf("Sale %s of %s BTC, %s%s", e.Reference, e.Amount.BTC(), e.Basis, late))
 	parts, err := b.dispose(m, e, e.Amount, first)
 	if err != nil {
 		return err
@@ -40,7 +50,7 @@ func (b *builder) sold(rec domain.Recorded, e domain.CoinSold) error {
 	if err := m.done(); err != nil || e.NetworkFee == 0 {
 		return err
 	}
-	m = b.move(rec, dateIn(zoneOf(b.facts, b.site), e.At), fmt.Sprintf("Network fee of sale %s", e.Reference))
+	m = b.move(rec, date, fmt.Sprintf("Network fee of sale %s%s", e.Reference, late))
 	if parts, err = b.dispose(m, e, e.NetworkFee, rest); err != nil {
 		return err
 	}
@@ -50,6 +60,17 @@ func (b *builder) sold(rec domain.Recorded, e domain.CoinSold) error {
 	}
 	m.money(networkFees, m.costs(parts))
 	return m.done()
+}
+
+// ClosedOver returns the last closed period of a site that ended after an
+// instant, and whether there is one: then the books of that time are closed.
+func ClosedOver(f *facts.Facts, site domain.SiteID, at domain.Instant) (last domain.PeriodClosed, ok bool) {
+	for _, c := range f.Periods() {
+		if c.Site == site && c.Interval.End > max(at, last.Interval.End) {
+			last, ok = c, true
+		}
+	}
+	return last, ok
 }
 
 // Sellable reports why a sale cannot be: more was sold than the books held at
@@ -97,14 +118,14 @@ func splitNamed(all []domain.CoinPart, at domain.Satoshi) (first, rest []coin.Pa
 }
 
 // dispose takes coin out of the holdings: of what lay there on the date of the
-// move, by the basis of the sale; then of what lies there at all, the oldest
+// sale, by the basis of the sale; then of what lies there at all, the oldest
 // first; and what is not held, the site is short of, at the price of the sale.
 func (b *builder) dispose(m *move, e domain.CoinSold, amount domain.Satoshi, named []coin.Part) ([]coin.Lot, error) {
 	basis, err := coin.ParseBasis(e.Basis)
 	if err != nil {
 		return nil, err
 	}
-	date := m.entry.Date
+	date := dateIn(zoneOf(b.facts, b.site), e.At)
 	parts, short := m.take(coin.Want{Amount: amount, Basis: basis, Named: named, From: func(l coin.Lot) bool { return held(l) && l.Since <= date }})
 	more, short := m.take(coin.Want{Amount: short, From: held})
 	parts = append(parts, more...)
