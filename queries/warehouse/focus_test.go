@@ -28,6 +28,7 @@ func TestFOCUSRowsAreThoseOfTheDocuments(t *testing.T) {
 	line.Amount.Minor = -1_000
 	credit := invoiced("CB-2026-000002", -20_000)
 	credit.Seller, credit.Buyer = inv.Seller, inv.Buyer
+	inv.Layout, credit.Layout = document.Layout, document.Layout
 	inv.Lines = append(inv.Lines, line)
 	inv.Subtotal.Minor, inv.TaxDue.Minor, inv.Total.Minor = 99_000, 9_900, 108_900
 	s.issue(domain.InvoiceIssued{Invoice: inv}, inv.Number)

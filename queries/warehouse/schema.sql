@@ -754,8 +754,9 @@ CREATE TABLE focus_cost_and_usage (
   RegionId VARCHAR NOT NULL, -- the site
   RegionName VARCHAR, -- the site
   ServiceCategory VARCHAR NOT NULL, -- AI and Machine Learning, or Other
-  ServiceName VARCHAR NOT NULL, -- GPU compute, Power or Billing
+  ServiceName VARCHAR NOT NULL, -- GPU compute, Power, Hosting or Billing
   ServiceProviderName VARCHAR, -- the seller
+  ServiceSubcategory VARCHAR, -- Other (AI and Machine Learning), or Other (Other); NULL for documents that were issued without it
   SkuId VARCHAR, -- charge of the contract
   SkuPriceId VARCHAR, -- charge and description
   SubAccountId VARCHAR NOT NULL, -- the contract

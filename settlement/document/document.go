@@ -32,7 +32,9 @@ import (
 //	   invoice by a proof, and where to pay to
 //	2  says in the annex how much of the energy is estimated
 //	3  a credit note has no due date: nothing is to be paid for it
-const Layout = 3
+//	4  its FOCUS rows tell power and hosting from GPU compute, and have a
+//	   ServiceSubcategory
+const Layout = 4
 
 // Proof is what lets a reader check an invoice against the log that it was
 // drawn from. What is empty is left out of the document; the invoice's own

@@ -4,21 +4,24 @@ import (
 	"bytes"
 	"encoding/csv"
 	"fmt"
+	"maps"
 	"math/big"
+	"slices"
 	"strconv"
 
 	"wattbook/domain"
 )
 
 // FOCUSColumns are the columns of FOCUS Cost and Usage that apply to us, in
-// the order of the rows, and our own (x_) after them.
+// the order of the rows, and our own (x_) after them. Rows of an older layout
+// have no ServiceSubcategory.
 func FOCUSColumns() []string {
 	return []string{
 		"BilledCost", "BillingAccountId", "BillingAccountName", "BillingCurrency", "BillingPeriodEnd", "BillingPeriodStart",
 		"CapacityReservationId", "CapacityReservationStatus", "ChargeCategory", "ChargeClass", "ChargeDescription", "ChargeFrequency",
 		"ChargePeriodEnd", "ChargePeriodStart", "ConsumedQuantity", "ConsumedUnit", "ContractedCost", "ContractedUnitPrice", "EffectiveCost",
 		"HostProviderName", "InvoiceDetailId", "InvoiceId", "InvoiceIssuerName", "ListCost", "ListUnitPrice", "PricingCategory", "PricingQuantity",
-		"PricingUnit", "RegionId", "RegionName", "ServiceCategory", "ServiceName", "ServiceProviderName", "SkuId", "SkuPriceId", "SubAccountId",
+		"PricingUnit", "RegionId", "RegionName", "ServiceCategory", "ServiceName", "ServiceProviderName", "ServiceSubcategory", "SkuId", "SkuPriceId", "SubAccountId",
 		"x_ContractVersion", "x_EstimatedQuantity", "x_LogPosition", "x_ReferenceInvoiceId",
 	}
 }
@@ -49,7 +52,7 @@ func FOCUS(inv domain.Invoice) ([]byte, error) {
 	if err := check(inv); err != nil {
 		return nil, fmt.Errorf("render %q as FOCUS rows: %w", inv.Number, err)
 	}
-	return focusCSV(FOCUSRows(inv))
+	return focusCSV(inv.Layout, FOCUSRows(inv))
 }
 
 // NoteFOCUS is [FOCUS] of a note: corrections in the billing period of its
@@ -58,13 +61,16 @@ func NoteFOCUS(n domain.Note) ([]byte, error) {
 	if err := check(n.Invoice); err != nil {
 		return nil, fmt.Errorf("render %q as FOCUS rows: %w", n.Number, err)
 	}
-	return focusCSV(NoteFOCUSRows(n))
+	return focusCSV(n.Layout, NoteFOCUSRows(n))
 }
 
-func focusCSV(rows []FOCUSRow) ([]byte, error) {
+func focusCSV(layout int64, rows []FOCUSRow) ([]byte, error) {
 	var b bytes.Buffer
 	w := csv.NewWriter(&b)
 	columns := FOCUSColumns()
+	if layout < 4 {
+		columns = slices.DeleteFunc(columns, func(c string) bool { return c == "ServiceSubcategory" })
+	}
 	if err := w.Write(columns); err != nil {
 		return nil, err
 	}
@@ -87,19 +93,16 @@ func focusRows(inv domain.Invoice, corrects string, billing domain.Interval) []F
 		"BillingPeriodStart": billing.Start.String(), "BillingPeriodEnd": billing.End.String(), "InvoiceId": inv.Number, "InvoiceIssuerName": inv.Seller.Name,
 		"ServiceProviderName": inv.Seller.Name, "HostProviderName": inv.Seller.Name, "RegionId": string(inv.Site), "RegionName": string(inv.Site),
 		"SubAccountId": string(inv.Contract), "x_ContractVersion": strconv.FormatInt(inv.Version, 10), "x_LogPosition": strconv.FormatUint(uint64(inv.AsOf), 10),
-		"ServiceCategory": "AI and Machine Learning", "ServiceName": "GPU compute",
 	}
 	if corrects != "" {
 		base["ChargeClass"], base["x_ReferenceInvoiceId"] = "Correction", corrects
 	}
 	var rows []FOCUSRow
 	add := func(more FOCUSRow) {
-		r := FOCUSRow{}
-		for k, v := range base {
-			r[k] = v
-		}
-		for k, v := range more {
-			r[k] = v
+		r := maps.Clone(base)
+		maps.Copy(r, more)
+		if inv.Layout < 4 {
+			firstService(r)
 		}
 		rows = append(rows, r)
 	}
@@ -117,7 +120,7 @@ func focusRows(inv domain.Invoice, corrects string, billing domain.Interval) []F
 		add(FOCUSRow{
 			"BilledCost": amount.Amount(), "ContractedCost": amount.Amount(), "ListCost": amount.Amount(), "EffectiveCost": effective, "InvoiceDetailId": detail,
 			"ChargeCategory": category, "ChargeDescription": description, "ChargeFrequency": "One-Time", "ServiceName": "Billing", "ServiceCategory": "Other",
-			"ChargePeriodStart": inv.Interval.Start.String(), "ChargePeriodEnd": inv.Interval.End.String(),
+			"ServiceSubcategory": "Other (Other)", "ChargePeriodStart": inv.Interval.Start.String(), "ChargePeriodEnd": inv.Interval.End.String(),
 		})
 	}
 	if !inv.TaxDue.IsZero() {
@@ -137,6 +140,7 @@ func focusLine(l domain.InvoiceLine, amount domain.Money) FOCUSRow {
 		"ChargePeriodStart": l.Interval.Start.String(), "ChargePeriodEnd": l.Interval.End.String(), "InvoiceDetailId": strconv.FormatInt(l.Line, 10),
 		"PricingQuantity": l.Quantity.String(), "PricingUnit": focusUnit(l.Unit), "SkuId": l.Charge, "SkuPriceId": l.Charge + "/" + l.Description,
 	}
+	r["ServiceCategory"], r["ServiceName"], r["ServiceSubcategory"] = service(l)
 	if l.UnitPrice != nil {
 		r["ContractedUnitPrice"], r["ListUnitPrice"] = l.UnitPrice.String(), l.UnitPrice.String()
 		if product := l.UnitPrice.Mul(l.Quantity); product.Round(l.Amount.Currency.Digits()).Equal(l.Amount.Decimal()) {
@@ -151,7 +155,7 @@ func focusLine(l domain.InvoiceLine, amount domain.Money) FOCUSRow {
 		r["PricingCategory"], r["ChargeFrequency"], r["CapacityReservationId"] = "Committed", "Recurring", l.Charge
 		r["CapacityReservationStatus"] = "Used"
 	case domain.ChargePassThrough:
-		r["PricingCategory"], r["ServiceCategory"], r["ServiceName"] = "Dynamic", "Other", "Power"
+		r["PricingCategory"] = "Dynamic"
 	case domain.ChargeUsage:
 		if l.UnitPrice == nil {
 			r["PricingCategory"] = "Other"
@@ -172,6 +176,34 @@ func focusLine(l domain.InvoiceLine, amount domain.Money) FOCUSRow {
 		r["x_EstimatedQuantity"] = l.Estimated.String()
 	}
 	return r
+}
+
+// service returns what a line charges for, as FOCUS classifies it. FOCUS has no
+// category for power, nor for space and hands: they are Other. So is what is
+// rated on the charges of a contract, whatever those are for (a minimum, a
+// committed spend, a credit): a note that corrects it alone says the same of it.
+func service(l domain.InvoiceLine) (category, name, subcategory string) {
+	switch l.Kind {
+	case domain.ChargeReservedPower, domain.ChargePassThrough, domain.ChargeDemand:
+		return "Other", "Power", "Other (Other)"
+	case domain.ChargeUsage:
+		if l.Unit == "kWh" {
+			return "Other", "Power", "Other (Other)"
+		}
+	case domain.ChargeReservedGPUs, domain.ChargeOnDemandGPUs:
+	default:
+		return "Other", "Hosting", "Other (Other)"
+	}
+	return "AI and Machine Learning", "GPU compute", "Other (AI and Machine Learning)"
+}
+
+// firstService gives a row the service that it had up to layout 3: all was GPU
+// compute but power at its price, tax and prepayments.
+func firstService(r FOCUSRow) {
+	if r["ServiceName"] != "Billing" && r["PricingCategory"] != "Dynamic" {
+		r["ServiceCategory"], r["ServiceName"] = "AI and Machine Learning", "GPU compute"
+	}
+	delete(r, "ServiceSubcategory")
 }
 
 func focusUnit(unit string) string {

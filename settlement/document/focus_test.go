@@ -130,6 +130,63 @@ func TestFOCUSOfACreditAndACommitment(t *testing.T) {
 	}
 }
 
+// TestFOCUSTellsPowerFromGPUs holds the service of each kind of charge, the
+// values that FOCUS allows for it, and that older documents print as they did.
+func TestFOCUSTellsPowerFromGPUs(t *testing.T) {
+	const gpu, power, hosting = "AI and Machine Learning|GPU compute|Other (AI and Machine Learning)", "Other|Power|Other (Other)", "Other|Hosting|Other (Other)"
+	kinds := []struct {
+		kind       domain.ChargeKind
+		unit, want string
+	}{
+		{domain.ChargeReservedGPUs, "GPU-month", gpu},
+		{domain.ChargeReservedGPUs, "GPU-hour", gpu},
+		{domain.ChargeOnDemandGPUs, "GPU-hour", gpu},
+		{domain.ChargeUsage, "GPU-hour", gpu},
+		{domain.ChargeUsage, "kWh", power},
+		{domain.ChargeReservedPower, "kW-month", power},
+		{domain.ChargePassThrough, "kWh", power},
+		{domain.ChargeDemand, "kW-month", power},
+		{domain.ChargeFixed, "month", hosting},
+		{domain.ChargeSLACredit, "each", hosting},
+		{domain.ChargeCommitment, "each", hosting},
+	}
+	inv := einvoice()
+	inv.Layout, inv.Lines, inv.Daily = document.Layout, nil, nil
+	for i, k := range kinds {
+		inv.Lines = append(inv.Lines, domain.InvoiceLine{Line: int64(i + 1), Charge: string(k.kind), Kind: k.kind, Description: k.want, Interval: inv.Interval, Quantity: domain.NewDecimal(1, 0), Unit: k.unit, Amount: usd(200_000)})
+	}
+	inv = total(inv)
+	raw, err := document.FOCUS(inv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := focus(t, raw)
+	checkFocus(t, rows, inv.Payable())
+	service := func(r map[string]string) string {
+		return r["ServiceCategory"] + "|" + r["ServiceName"] + "|" + r["ServiceSubcategory"]
+	}
+	for i, k := range kinds {
+		if got := service(rows[i]); got != k.want {
+			t.Errorf("%s in %s: got %s, want %s", k.kind, k.unit, got, k.want)
+		}
+	}
+	if got, want := service(rows[len(rows)-1]), "Other|Billing|Other (Other)"; got != want {
+		t.Errorf("what was prepaid: got %s, want %s", got, want)
+	}
+	inv.Layout = 3
+	if raw, err = document.FOCUS(inv); err != nil {
+		t.Fatal(err)
+	}
+	for i, r := range focus(t, raw) {
+		if _, ok := r["ServiceSubcategory"]; ok {
+			t.Fatal("a document of layout 3 has a column that it was issued without")
+		}
+		if i < len(kinds) && r["ServiceName"] != "GPU compute" && kinds[i].kind != domain.ChargePassThrough {
+			t.Errorf("%s of layout 3 is %s", kinds[i].kind, r["ServiceName"])
+		}
+	}
+}
+
 func TestXLSXIsAWorkbookOfTheFigures(t *testing.T) {
 	inv := einvoice()
 	raw, err := document.XLSX(inv)
