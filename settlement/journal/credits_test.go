@@ -80,7 +80,7 @@ func TestExpectedCreditsAreTheInvoices(t *testing.T) {
 				given++
 			}
 		}
-		books, err := journal.Build(t.Context(), p.Log, "s")
+		books, err := journal.Build(t.Context(), p.Log, "s", nil)
 		if err != nil {
 			t.Fatal(err)
 		}
