@@ -83,9 +83,10 @@ func (f *Facts) Changes(inv domain.Invoice, since domain.Position) []string {
 			}
 		case meters[n.Device]:
 			k := of{n.Device, n.Kind}
-			if readings[k]++; readings[k] == 1 {
+			if readings[k] == 0 {
 				order = append(order, k)
 			}
+			readings[k] += n.Readings
 		}
 	}
 	for _, k := range order {
