@@ -135,6 +135,7 @@ func (c *Client) Query(ctx context.Context, statement string, columns func([]Col
 		if other := c.current(ctx); other != nil {
 			return fmt.Errorf("the warehouse is not of this program: %w (%s)", other, firstLine(err))
 		}
+		err = c.hinted(ctx, statement, err)
 	case err != nil && strings.Contains(err.Error(), "Out of Memory"):
 		return fmt.Errorf("the query needs more than %s of memory, which is its %w: ask for fewer days or devices", c.limits.Memory, ErrLimit)
 	}
