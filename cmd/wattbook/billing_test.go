@@ -147,6 +147,9 @@ func TestAVoidedInvoiceIsIssuedAnew(t *testing.T) {
 	if out := run("invoice", "run", "--period", "2026-10"); !strings.Contains(out, strings.TrimSuffix(first, "1")+"2") || !strings.Contains(out, "  issued;") {
 		t.Errorf("after the void:\n%s", out)
 	}
+	if out := run("prove", "--invoice", first, "-o", filepath.Join(t.TempDir(), "void.proof")); !strings.Contains(out, "BEWARE: invoice "+first+" was voided; the file does not say so") {
+		t.Errorf("a proof of a voided invoice:\n%s", out)
+	}
 	if out := run("invoice", "show", first); !strings.Contains(out, "voided") {
 		t.Errorf("the voided invoice:\n%s", out)
 	}

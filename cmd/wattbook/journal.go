@@ -63,7 +63,7 @@ func journalBooks(ctx context.Context, p *program, args []string) error {
 		case "coin":
 			return p.coinBooks(books)
 		case "revenue":
-			return p.recognized(books)
+			return p.recognized(b, books)
 		}
 		return p.exportBooks(books, journal.Format(format), out)
 	})
@@ -147,10 +147,17 @@ func (p *program) coinBooks(books journal.Books) error {
 	return nil
 }
 
-func (p *program) recognized(books journal.Books) error {
+// recognized shows the revenue of each month of local dates. What was earned in
+// the hours of the first days that are of the month before by the clock at the
+// site is that month's: the book began in the middle of it.
+func (p *program) recognized(b *book, books journal.Books) error {
 	all := journal.RevenueByPeriod(books.Entries)
 	if p.common.json {
-		return p.printJSON(map[string]any{"as_of": books.AsOf, "revenue": all})
+		return p.printJSON(map[string]any{"as_of": books.AsOf, "zone": books.Site.Zone, "revenue": all})
+	}
+	zone, err := b.facts.Zone(books.Site.Zone)
+	if err != nil {
+		return err
 	}
 	for _, r := range all {
 		pending := ""
@@ -158,6 +165,10 @@ func (p *program) recognized(books journal.Books) error {
 			pending = "  not closed yet"
 		}
 		fmt.Fprintf(p.stdout, "%s  %-40s %20s %s%s\n", r.Period, r.Account, group(r.Amount.Fixed(journal.Digits(r.Commodity))), r.Commodity, pending)
+	}
+	if table := b.facts.Table(books.Site.Site); table != nil && len(all) > 0 {
+		start := table.Start()
+		fmt.Fprintf(p.stdout, "months of local dates, %s; the book begins at %s, %s there\n", books.Site.Zone, start, start.Time().In(zone).Format("2006-01-02 15:04"))
 	}
 	return nil
 }

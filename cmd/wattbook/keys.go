@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"golang.org/x/mod/sumdb/note"
@@ -96,7 +97,12 @@ func keyNamed(s string) (note.Verifier, error) {
 	if raw, err := os.ReadFile(s); err == nil {
 		return readVerifier(string(raw), s)
 	}
-	return readVerifier(s, fmt.Sprintf("--key %.60q", s))
+	const most = 100 // of a key such as the log's, and of a mistake
+	shown := strconv.Quote(s)
+	if len(s) > most {
+		shown = strconv.Quote(s[:most]) + "…"
+	}
+	return readVerifier(s, "--key "+shown)
 }
 
 // writeSecret is writeFile for what only the owner may read.

@@ -72,12 +72,12 @@ func (l *logFolder) prove(ctx context.Context, p *program, event, invoice, path 
 		return err
 	}
 	var file bytes.Buffer
-	what := "event " + event
+	what, since := "event "+event, []string(nil)
 	if event != "" {
 		err = l.proveEvent(ctx, &file, n, event)
 	} else {
 		what = "invoice " + invoice
-		err = l.proveInvoice(ctx, &file, n, invoice)
+		since, err = l.proveInvoice(ctx, &file, n, invoice)
 	}
 	if err != nil {
 		return err
@@ -90,9 +90,12 @@ func (l *logFolder) prove(ctx context.Context, p *program, event, invoice, path 
 		return err
 	}
 	if p.common.json {
-		return p.printJSON(map[string]any{"proof_of": what, "file": path, "bytes": file.Len(), "key": key})
+		return p.printJSON(map[string]any{"proof_of": what, "file": path, "bytes": file.Len(), "key": key, "since": since})
 	}
 	fmt.Fprintf(p.stdout, "%s: %s bytes in %s\ncheck it anywhere with\n  wattbook prove --check %s --key %s\n", what, thousands(int64(file.Len())), path, path, key)
+	for _, s := range since {
+		fmt.Fprintf(p.stdout, "BEWARE: %s; the file does not say so\n", s)
+	}
 	return nil
 }
 
@@ -120,8 +123,10 @@ func (l *logFolder) proveEvent(ctx context.Context, out io.Writer, n *notary, na
 	return err
 }
 
-func (l *logFolder) proveInvoice(ctx context.Context, out io.Writer, n *notary, number string) error {
-	return l.folded(ctx, projections.Head, func(f *facts.Facts) error {
+// proveInvoice writes the proof of an invoice or a note, and returns what became
+// of it since, which the proof does not hold.
+func (l *logFolder) proveInvoice(ctx context.Context, out io.Writer, n *notary, number string) (since []string, err error) {
+	err = l.folded(ctx, projections.Head, func(f *facts.Facts) error {
 		e, about, err := evidenceNumbered(f, number)
 		if err != nil {
 			return err
@@ -130,8 +135,28 @@ func (l *logFolder) proveInvoice(ctx context.Context, out io.Writer, n *notary, 
 		if err != nil {
 			return err
 		}
+		since = becameOf(f, number)
 		return proof.WriteBundle(out, about, s, l.log, l.picked(ctx, e))
 	})
+	return since, err
+}
+
+// becameOf says that an invoice, or the one that a note is to, was voided, and
+// by which notes it is corrected.
+func becameOf(f *facts.Facts, number string) []string {
+	since := []string{}
+	if f.Voided(number) {
+		since = append(since, fmt.Sprintf("invoice %s was voided", number))
+	}
+	for _, n := range f.Notes("") {
+		if n.Note.Corrects == number {
+			since = append(since, fmt.Sprintf("%s note %s corrects invoice %s", n.Note.Kind, n.Note.Number, number))
+		}
+		if n.Note.Number == number && f.Voided(n.Note.Corrects) {
+			since = append(since, fmt.Sprintf("invoice %s, which it corrects, was voided", n.Note.Corrects))
+		}
+	}
+	return since
 }
 
 // evidenceNumbered returns what picks the events of an invoice or a note, and

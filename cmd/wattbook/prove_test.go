@@ -20,6 +20,7 @@ func TestANoteIsProved(t *testing.T) {
 		{"import readings late.csv --corrects", "1 corrected"},
 		{"invoice run --period 2026-10", "credit note for LB-2026-000001"},
 		{"prove --invoice LB-2026-000002 -o note.proof", "invoice LB-2026-000002: "},
+		{"prove --invoice LB-2026-000001 -o invoice.proof", "BEWARE: credit note LB-2026-000002 corrects invoice LB-2026-000001; the file does not say so"},
 		{"prove --check note.proof --key DIR/book/keys/log.pub", "PROVED   credit note LB-2026-000002 of -0.18 USD, of Orchard Compute, Inc. for 2026-10, to invoice LB-2026-000001"},
 	} {
 		if said := s.run(strings.Fields(step.command)); !strings.Contains(said, step.want) || strings.Contains(said, "\n= ") {
@@ -37,6 +38,15 @@ func TestANoteIsProved(t *testing.T) {
 	}
 	if said := s.run(strings.Fields("prove --check note.proof --key DIR/book/keys/log.pub")); !strings.Contains(said, "NOT PROVED") || !strings.HasSuffix(said, "= 1\n") {
 		t.Errorf("a forged note: %s", said)
+	}
+	// A key is shown as it was given, or said to be cut.
+	for key, want := range map[string]string{
+		"wattbook/18b3dbaf5d7fac9a+ac04eadf+AXsuQE70+T+/iT+Ud4c9Lu+YLf8VqDuBMfESFVr1Amdx": `1Amdx" is no public key`,
+		strings.Repeat("A", 200): `AAA"… is no public key`,
+	} {
+		if said := s.run([]string{"prove", "--check", "note.proof", "--key", key}); !strings.Contains(said, want) {
+			t.Errorf("a key that is none: %s\nwant %s", said, want)
+		}
 	}
 }
 
