@@ -96,7 +96,7 @@ func TestDraftsAreThoseOfEachContract(t *testing.T) {
 			t.Fatal(err)
 		}
 		period := domain.Period{Year: 2026, Month: time.Month(9 + random.IntN(3))}
-		contracts, drafts, failed := s.Drafts("s", period, "")
+		contracts, drafts, failed := s.Drafts("s", period)
 		var first error
 		for i, id := range f.Contracts("s") {
 			want, err := rating.Draft(f, id, period)

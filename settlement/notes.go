@@ -25,8 +25,12 @@ type IssuedNote struct {
 // notes come to. It reports false if nothing is to be corrected: no amount of a
 // line has changed. The note has no number and no dates yet.
 func Correction(f *facts.Facts, issued domain.InvoiceIssued) (domain.Note, bool, error) {
+	return correction(f, rating.New(f), issued)
+}
+
+func correction(f *facts.Facts, rater *rating.Rater, issued domain.InvoiceIssued) (domain.Note, bool, error) {
 	inv := issued.Invoice
-	fresh, err := rating.Draft(f, inv.Contract, inv.Period)
+	fresh, err := rater.Draft(inv.Contract, inv.Period)
 	if err != nil {
 		return domain.Note{}, false, fmt.Errorf("correct invoice %s: %w", inv.Number, err)
 	}
@@ -154,20 +158,16 @@ func prices(l domain.InvoiceLine) bool {
 }
 
 // Correct issues the notes that the invoices of a site lack: those of the
-// period and of the ones before it, of all contracts or of one. An invoice
+// period and of the ones before it, of all contracts or of those that are named. An invoice
 // whose re-rating is not complete keeps what it has; the error says so after
 // the others are corrected.
-func (s *Settler) Correct(ctx context.Context, site domain.SiteID, period domain.Period, only domain.ContractID) ([]IssuedNote, error) {
+func (s *Settler) Correct(ctx context.Context, site domain.SiteID, period domain.Period, only ...domain.ContractID) ([]IssuedNote, error) {
 	if err := s.Refresh(ctx); err != nil {
 		return nil, err
 	}
 	var all []IssuedNote
 	var failed error
-	for _, i := range slices.Clone(s.Facts.Invoices()) {
-		inv := i.Invoice
-		if inv.Site != site || only != "" && inv.Contract != only || s.Facts.Voided(inv.Number) || inv.Period.After(period) {
-			continue
-		}
+	for _, i := range s.lacking(site, period, only) {
 		n, ok, err := s.correct(ctx, i)
 		if err != nil {
 			failed = errors.Join(failed, err)
@@ -178,6 +178,26 @@ func (s *Settler) Correct(ctx context.Context, site domain.SiteID, period domain
 		}
 	}
 	return all, failed
+}
+
+// lacking returns the invoices that lack a note, or of which it is not known.
+func (s *Settler) lacking(site domain.SiteID, period domain.Period, only []domain.ContractID) []domain.InvoiceIssued {
+	all := slices.DeleteFunc(slices.Clone(s.Facts.Invoices()), func(i domain.InvoiceIssued) bool {
+		inv := i.Invoice
+		return inv.Site != site || len(only) > 0 && !slices.Contains(only, inv.Contract) || s.Facts.Voided(inv.Number) || inv.Period.After(period)
+	})
+	lack := make([]bool, len(all))
+	s.rate(len(all), func(rater *rating.Rater, i int) {
+		_, due, err := correction(s.Facts, rater, all[i])
+		lack[i] = due || err != nil
+	})
+	var those []domain.InvoiceIssued
+	for i, yes := range lack {
+		if yes {
+			those = append(those, all[i])
+		}
+	}
+	return those
 }
 
 // correct issues the note that an invoice lacks. Its event id is the invoice
@@ -239,9 +259,9 @@ func (s *Settler) Void(ctx context.Context, number, reason string) (domain.Invoi
 	if err := s.Refresh(ctx); err != nil {
 		return domain.InvoiceVoided{}, err
 	}
-	i := slices.IndexFunc(s.Facts.Invoices(), func(i domain.InvoiceIssued) bool { return i.Invoice.Number == number })
+	issued, ok := s.Facts.InvoiceNumbered(number)
 	switch {
-	case i < 0:
+	case !ok:
 		return fail("it is not on record")
 	case reason == "":
 		return fail("say why: --reason")
@@ -258,7 +278,7 @@ func (s *Settler) Void(ctx context.Context, number, reason string) (domain.Invoi
 	case len(s.Facts.Notes(number)) > 0:
 		return fail("notes correct it; what is left of it stands")
 	}
-	inv := s.Facts.Invoices()[i].Invoice
+	inv := issued.Invoice
 	v := domain.InvoiceVoided{Invoice: number, Contract: inv.Contract, Period: inv.Period, At: s.Now(), Reason: reason}
 	if err := s.append(ctx, eventlog.Stream("invoice_status-"+string(inv.Contract)), v, "void", number); err != nil {
 		return fail("%w", err)

@@ -34,7 +34,7 @@ func billed(t failer) *logscript.Player {
 	if _, err := s.Close(t.Context(), "s", october); err != nil {
 		t.Fatalf("%v", err)
 	}
-	if issued, err := s.Issue(t.Context(), "s", october, ""); err != nil || len(issued) != 1 {
+	if issued, err := s.Issue(t.Context(), "s", october); err != nil || len(issued) != 1 {
 		t.Fatalf("issued %d, %v", len(issued), err)
 	}
 	return p
@@ -74,16 +74,16 @@ func TestAnInvoiceAndItsNotesAreWhatTheInvoiceWouldHaveBeen(t *testing.T) {
 			}
 			if rapid.Bool().Draw(t, "run") {
 				log := &faulty{Log: p.Log, reads: true, plan: rapid.SliceOfN(rapid.SampledFrom([]fault{works, works, refused, lost}), 0, 6).Draw(t, "plan")}
-				if _, err := settler(log, p.Now()).Correct(t.Context(), "s", october, ""); err != nil && !errors.Is(err, errCut) {
+				if _, err := settler(log, p.Now()).Correct(t.Context(), "s", october); err != nil && !errors.Is(err, errCut) {
 					t.Fatal(err)
 				}
 			}
 		}
 		s := settler(p.Log, p.Now())
-		if _, err := s.Correct(t.Context(), "s", october, ""); err != nil {
+		if _, err := s.Correct(t.Context(), "s", october); err != nil {
 			t.Fatal(err)
 		}
-		if again, err := settler(p.Log, p.Now()).Correct(t.Context(), "s", october, ""); err != nil || len(again) > 0 {
+		if again, err := settler(p.Log, p.Now()).Correct(t.Context(), "s", october); err != nil || len(again) > 0 {
 			t.Fatalf("a second run issues %d notes, %v", len(again), err)
 		}
 		checkCorrected(t, p, s)
@@ -168,7 +168,7 @@ func TestRunsThatCorrectAtOnceIssueOneNote(t *testing.T) {
 	for n := range found {
 		wait.Go(func() {
 			<-start
-			all, err := settler(slow{p.Log}, p.Now().Add(domain.Minute*domain.Duration(n))).Correct(t.Context(), "s", october, "")
+			all, err := settler(slow{p.Log}, p.Now().Add(domain.Minute*domain.Duration(n))).Correct(t.Context(), "s", october)
 			found[n], errs[n] = len(all), err
 		})
 	}

@@ -244,16 +244,16 @@ func closes(ctx context.Context, _ *logscript.Player, same, _ *settlement.Settle
 	return err
 }
 
-func issuesNow(only domain.ContractID) rival {
+func issuesNow(only ...domain.ContractID) rival {
 	return func(ctx context.Context, _ *logscript.Player, same, _ *settlement.Settler) error {
-		_, err := same.Issue(ctx, "s", october, only)
+		_, err := same.Issue(ctx, "s", october, only...)
 		return err
 	}
 }
 
-func issuesLater(only domain.ContractID) rival {
+func issuesLater(only ...domain.ContractID) rival {
 	return func(ctx context.Context, _ *logscript.Player, _, later *settlement.Settler) error {
-		_, err := later.Issue(ctx, "s", october, only)
+		_, err := later.Issue(ctx, "s", october, only...)
 		return err
 	}
 }
@@ -292,7 +292,7 @@ func TestAnotherRunIsFirst(t *testing.T) {
 		{"the invoice is issued, at the same time", 1, issuesNow("c01"), 4},
 		{"the invoice is issued, at another time", 1, issuesLater("c01"), 4},
 		{"another contract takes the number", 1, issuesLater("c02"), 4},
-		{"all invoices are issued", 1, issuesLater(""), 4},
+		{"all invoices are issued", 1, issuesLater(), 4},
 		{"the second invoice is issued, from later facts", 2, knowing("bitcoin USD 2026-11-01 1h 100000", issuesNow("c02")), 4},
 		{"the same days are reconciled", 3, reconciles(0, 4), 4},
 		{"some of the days are reconciled", 3, reconciles(0, 2), 4},
@@ -365,7 +365,7 @@ func TestARunKnowsWhatItConcluded(t *testing.T) {
 	}
 	_, err := s.Close(t.Context(), "s", october)
 	known("closing", err)
-	_, err = s.Issue(t.Context(), "s", october, "")
+	_, err = s.Issue(t.Context(), "s", october)
 	known("issuing", err)
 	_, err = s.Reconcile(t.Context(), account, miningDays)
 	known("reconciling", err)
@@ -390,7 +390,7 @@ func TestDocumentsThatComeOutOtherwiseAreReported(t *testing.T) {
 				d, err := render(inv)
 				return row.change(d), err
 			}
-			_, err := s.Issue(t.Context(), "s", october, "")
+			_, err := s.Issue(t.Context(), "s", october)
 			if want := "issue invoice of c01 for 2026-10: the documents of invoice CB-2026-000001 do not come out as they were issued; print them with the version that issued them"; err == nil || err.Error() != want {
 				t.Errorf("got %v, want %s", err, want)
 			}
@@ -413,7 +413,7 @@ func TestAKindOfDocumentThatIsNewerThanTheInvoiceIsLeftOut(t *testing.T) {
 		d, err := render(inv)
 		return append([]settlement.Document{{Name: "new", Content: []byte("x")}}, d...), err
 	}
-	again, err := s.Issue(t.Context(), "s", october, "")
+	again, err := s.Issue(t.Context(), "s", october)
 	if err != nil || len(again) != 1 || !again[0].Before || len(again[0].Documents) != 1 || again[0].Documents[0].Name != again[0].Invoice.Number+".json" {
 		t.Errorf("got %+v, %v", again, err)
 	}
@@ -481,7 +481,7 @@ func TestSitesThatCannotBeClosed(t *testing.T) {
 			t.Errorf("got %v, want %s", err, want)
 		}
 	}
-	if _, err := s.Issue(t.Context(), "s", october, ""); !errors.Is(err, settlement.ErrNotClosed) {
+	if _, err := s.Issue(t.Context(), "s", october); !errors.Is(err, settlement.ErrNotClosed) {
 		t.Errorf("got %v, want %v", err, settlement.ErrNotClosed)
 	}
 	if settlement.ErrIncomplete != rating.ErrIncomplete {

@@ -219,19 +219,19 @@ type Issued struct {
 }
 
 // Issue issues the invoices of a site's contracts for a closed period, or of
-// the one contract that is named, and returns those that there are, by
+// those that are named, and returns those that there are, by
 // contract. Contracts that were not in force have none, and neither have those
 // for which there is nothing to bill: an invoice has at least one line (EN
 // 16931, BR-16). An invoice that was issued before is returned as it was; it is
 // an error if its documents do not come out as they were issued.
-func (s *Settler) Issue(ctx context.Context, site domain.SiteID, period domain.Period, only domain.ContractID) ([]Issued, error) {
+func (s *Settler) Issue(ctx context.Context, site domain.SiteID, period domain.Period, only ...domain.ContractID) ([]Issued, error) {
 	if err := s.Refresh(ctx); err != nil {
 		return nil, err
 	}
 	if _, ok := s.Facts.Closed(site, period); !ok {
 		return nil, fmt.Errorf("issue invoices of %s for %s: %w", site, period, ErrNotClosed)
 	}
-	contracts, drafts, err := s.Drafts(site, period, only)
+	contracts, drafts, err := s.Drafts(site, period, only...)
 	if err != nil {
 		return nil, err
 	}
@@ -248,33 +248,27 @@ func (s *Settler) Issue(ctx context.Context, site domain.SiteID, period domain.P
 	return all, nil
 }
 
-// Drafts draws the invoices of a site's contracts for a period, or of the one
-// contract that is named, from the facts as they are, and records nothing. All
+// Drafts draws the invoices of a site's contracts for a period, or of those
+// that are named, from the facts as they are, and records nothing. All
 // are drawn at one position, so that they know the same; a contract whose
 // invoice is on record has a zero draft. It is an error if one cannot be drawn.
 // All cores draw.
-func (s *Settler) Drafts(site domain.SiteID, period domain.Period, only domain.ContractID) ([]domain.ContractID, []domain.Invoice, error) {
+func (s *Settler) Drafts(site domain.SiteID, period domain.Period, only ...domain.ContractID) ([]domain.ContractID, []domain.Invoice, error) {
 	contracts := s.Facts.Contracts(site)
-	if only != "" {
-		if !slices.Contains(contracts, only) {
-			return nil, nil, fmt.Errorf("issue invoices of %s: contract %s is not known; known are %v", site, only, contracts)
+	for _, id := range only {
+		if !slices.Contains(contracts, id) {
+			return nil, nil, fmt.Errorf("issue invoices of %s: contract %s is not known; known are %v", site, id, contracts)
 		}
-		contracts = []domain.ContractID{only}
+	}
+	if len(only) > 0 {
+		contracts = only
 	}
 	drafts, failed := make([]domain.Invoice, len(contracts)), make([]error, len(contracts))
-	var next atomic.Int64
-	var workers sync.WaitGroup
-	for range min(len(contracts), runtime.GOMAXPROCS(0)) {
-		workers.Go(func() {
-			rater := rating.New(s.Facts)
-			for i := next.Add(1) - 1; i < int64(len(contracts)); i = next.Add(1) - 1 {
-				if _, ok := s.Facts.Invoice(contracts[i], period); !ok {
-					drafts[i], failed[i] = rater.Draft(contracts[i], period)
-				}
-			}
-		})
-	}
-	workers.Wait()
+	s.rate(len(contracts), func(rater *rating.Rater, i int) {
+		if _, ok := s.Facts.Invoice(contracts[i], period); !ok {
+			drafts[i], failed[i] = rater.Draft(contracts[i], period)
+		}
+	})
 	failed = slices.DeleteFunc(failed, func(err error) bool { return err == nil })
 	switch n := len(failed); {
 	case n == 1:
@@ -283,6 +277,21 @@ func (s *Settler) Drafts(site domain.SiteID, period domain.Period, only domain.C
 		return nil, nil, fmt.Errorf("issue invoices of %s for %s: %w; %d more contracts cannot be drafted either", site, period, failed[0], n-1)
 	}
 	return contracts, drafts, nil
+}
+
+// rate does something n times with a rater of what is known, on all cores.
+func (s *Settler) rate(n int, do func(rater *rating.Rater, i int)) {
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	for range min(n, runtime.GOMAXPROCS(0)) {
+		workers.Go(func() {
+			rater := rating.New(s.Facts)
+			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+				do(rater, int(i))
+			}
+		})
+	}
+	workers.Wait()
 }
 
 // issue gives a draft its number and records it. The number is the next place

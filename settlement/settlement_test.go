@@ -74,18 +74,18 @@ func answer(p *logscript.Player, question []string) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		only := domain.ContractID("")
-		if len(question) > 2 {
-			only = domain.ContractID(question[2])
+		var only []domain.ContractID
+		for _, id := range question[2:] {
+			only = append(only, domain.ContractID(id))
 		}
-		issued, err := s.Issue(ctx, p.Site(), period, only)
+		issued, err := s.Issue(ctx, p.Site(), period, only...)
 		return invoices(issued), told(err)
 	case "correct":
 		period, err := domain.ParsePeriod(question[1])
 		if err != nil {
 			return "", err
 		}
-		all, err := s.Correct(ctx, p.Site(), period, "")
+		all, err := s.Correct(ctx, p.Site(), period)
 		return notes(all), told(err)
 	case "void":
 		v, err := s.Void(ctx, question[1], strings.Join(question[2:], " "))
@@ -242,7 +242,7 @@ func settle(ctx context.Context, s *settlement.Settler) ([]settlement.Issued, er
 	if _, err := s.Close(ctx, "s", october); err != nil {
 		return nil, err
 	}
-	issued, err := s.Issue(ctx, "s", october, "")
+	issued, err := s.Issue(ctx, "s", october)
 	if err != nil {
 		return issued, err
 	}

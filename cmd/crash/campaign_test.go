@@ -182,7 +182,7 @@ func settle(ctx context.Context, log eventlog.Log) error {
 	if _, err := s.Close(ctx, site, october); err != nil {
 		return err
 	}
-	if _, err := s.Issue(ctx, site, october, ""); err != nil {
+	if _, err := s.Issue(ctx, site, october); err != nil {
 		return err
 	}
 	a := pools.Account{Site: site, Terms: domain.PoolTerms{Pool: "foundry", Account: "s", Scheme: "fpps"}}

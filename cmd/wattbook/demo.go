@@ -374,7 +374,7 @@ func (v *play) settle(ctx context.Context) error {
 		return err
 	}
 	bar.show(1, 4, "issuing invoices")
-	issued, err := settler.Issue(ctx, cedarbend.Site, period, "")
+	issued, err := settler.Issue(ctx, cedarbend.Site, period)
 	if err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 func invoiceVerb() verb {
 	return verb{
 		name:    "invoice",
-		args:    "run --period YYYY-MM [--site SITE] [--contract ID] [--partial] [--dry-run [--as-of POSITION|TIME]] | list | show NUMBER | pay NUMBER --amount N --reference REF [--overpay] | pay NUMBER --reverse REF --reason WHY | void NUMBER --reason WHY | prepay CONTRACT --amount N --reference REF | claim CONTRACT CHARGE --period YYYY-MM",
+		args:    "run --period YYYY-MM [--site SITE] [--customer ID] [--contract ID] [--partial] [--dry-run [--as-of POSITION|TIME]] | list | show NUMBER | pay NUMBER --amount N --reference REF [--overpay] | pay NUMBER --reverse REF --reason WHY | void NUMBER --reason WHY | prepay CONTRACT --amount N --reference REF | claim CONTRACT CHARGE --period YYYY-MM",
 		summary: "issue a period's invoices and the notes that correct them; record what is paid",
 		help: `
 run closes the site's period, if every meter is complete, and issues one invoice
@@ -43,10 +44,11 @@ Example: wattbook invoice run --period 2026-10`,
 
 // invoiceOptions are the flags of invoice.
 type invoiceOptions struct {
-	period, site, contract, asOf string
-	amount, reference, at, why   string
-	reverse                      string
-	dryRun, partial, overpay     bool
+	period, site, asOf         string
+	contract, customer         string
+	amount, reference, at, why string
+	reverse                    string
+	dryRun, partial, overpay   bool
 }
 
 func invoice(ctx context.Context, p *program, args []string) error {
@@ -54,6 +56,7 @@ func invoice(ctx context.Context, p *program, args []string) error {
 	p.flags.StringVar(&o.period, "period", "", "`month` to bill, such as 2026-10")
 	p.flags.StringVar(&o.site, "site", "", "`site`; needed if the log holds several")
 	p.flags.StringVar(&o.contract, "contract", "", "only this `contract`")
+	p.flags.StringVar(&o.customer, "customer", "", "only the contracts of this `customer`")
 	p.flags.BoolVar(&o.partial, "partial", false, "close a month that begins before the site's book does, without what was before")
 	p.flags.BoolVar(&o.dryRun, "dry-run", false, "show what would be issued, and record nothing")
 	p.flags.StringVar(&o.asOf, "as-of", "", "`position` of the log, or time, up to which to know things (with --dry-run)")
@@ -93,22 +96,26 @@ func (p *program) invoicePeriod(ctx context.Context, o invoiceOptions) error {
 		return p.withLog(ctx, func(l *logFolder) error { return invoiceDraft(ctx, p, l, o, month) })
 	}
 	return p.withBook(ctx, func(b *book) error {
-		return invoiceRun(ctx, p, b, o.site, month, domain.ContractID(o.contract), o.partial)
+		return invoiceRun(ctx, p, b, o, month)
 	})
 }
 
-func invoiceRun(ctx context.Context, p *program, b *book, site string, period domain.Period, only domain.ContractID, partial bool) error {
-	reg, err := b.siteNamed(site)
+func invoiceRun(ctx context.Context, p *program, b *book, o invoiceOptions, period domain.Period) error {
+	reg, err := b.siteNamed(o.site)
 	if err != nil {
 		return err
 	}
-	s := &settlement.Settler{Log: b.log, Facts: b.facts, Now: b.now, Render: render(b.facts), RenderNote: renderNote(b.facts), Layout: document.Layout, Partial: partial}
+	only, err := o.contracts(b.facts, reg.Site)
+	if err != nil {
+		return err
+	}
+	s := &settlement.Settler{Log: b.log, Facts: b.facts, Now: b.now, Render: render(b.facts), RenderNote: renderNote(b.facts), Layout: document.Layout, Partial: o.partial}
 	_, before := b.facts.Closed(reg.Site, period)
 	if !before { // a period that cannot be billed stays open
 		if err := s.Begun(reg.Site, period); err != nil {
 			return err
 		}
-		if _, _, err := s.Drafts(reg.Site, period, only); err != nil {
+		if _, _, err := s.Drafts(reg.Site, period, only...); err != nil {
 			return err
 		}
 	}
@@ -121,14 +128,14 @@ func invoiceRun(ctx context.Context, p *program, b *book, site string, period do
 			return err
 		}
 	}
-	issued, err := s.Issue(ctx, reg.Site, period, only)
+	issued, err := s.Issue(ctx, reg.Site, period, only...)
 	if err != nil {
 		return err
 	}
 	if err := writeDocuments(b.folder.invoices(), issued); err != nil {
 		return err
 	}
-	notes, failed := s.Correct(ctx, reg.Site, period, only)
+	notes, failed := s.Correct(ctx, reg.Site, period, only...)
 	for _, n := range notes {
 		if err := writeFiles(b.folder.invoices(), n.Documents); err != nil {
 			return err
@@ -162,11 +169,41 @@ func invoiceRun(ctx context.Context, p *program, b *book, site string, period do
 	return failed
 }
 
+// contracts returns the contracts that a run is for; none are all.
+func (o invoiceOptions) contracts(f *facts.Facts, site domain.SiteID) ([]domain.ContractID, error) {
+	known := f.Contracts(site)
+	if o.contract != "" && !slices.Contains(known, domain.ContractID(o.contract)) {
+		return nil, fmt.Errorf("--contract: %s has no contract %s; known are %q", site, o.contract, known)
+	}
+	if o.contract == "" && o.customer == "" {
+		return nil, nil
+	}
+	var only []domain.ContractID
+	var customers []string
+	for _, id := range known {
+		versions := f.ContractVersions(id)
+		customer := string(versions[len(versions)-1].Buyer.ID)
+		if (o.customer == "" || customer == o.customer) && (o.contract == "" || string(id) == o.contract) {
+			only = append(only, id)
+		}
+		if !slices.Contains(customers, customer) {
+			customers = append(customers, customer)
+		}
+	}
+	switch {
+	case len(only) > 0:
+		return only, nil
+	case slices.Contains(customers, o.customer):
+		return nil, fmt.Errorf("--customer: contract %s is not one of %s", o.contract, o.customer)
+	}
+	return nil, fmt.Errorf("--customer: %s has no customer %s; known are %q", site, o.customer, customers)
+}
+
 // nothing says why a closed period has no invoice.
-func nothing(f *facts.Facts, site domain.SiteID, closed domain.PeriodClosed, only domain.ContractID) string {
+func nothing(f *facts.Facts, site domain.SiteID, closed domain.PeriodClosed, only []domain.ContractID) string {
 	var inForce []string
 	for _, id := range f.Contracts(site) {
-		if len(f.InForce(id, closed.Interval)) > 0 && (only == "" || id == only) {
+		if len(f.InForce(id, closed.Interval)) > 0 && (len(only) == 0 || slices.Contains(only, id)) {
 			inForce = append(inForce, string(id))
 		}
 	}
@@ -237,11 +274,11 @@ func invoiceShow(p *program, b *book, number string) error {
 
 // invoiceNumbered returns the invoice of a number.
 func invoiceNumbered(f *facts.Facts, number string) (domain.InvoiceIssued, error) {
+	if i, ok := f.InvoiceNumbered(number); ok {
+		return i, nil
+	}
 	var known []string
 	for _, i := range f.Invoices() {
-		if i.Invoice.Number == number {
-			return i, nil
-		}
 		known = append(known, i.Invoice.Number)
 	}
 	if len(known) == 0 {

@@ -59,12 +59,12 @@ func showDrafts(p *program, l *logFolder, f *facts.Facts, o invoiceOptions, peri
 	if err != nil {
 		return err
 	}
-	contracts := f.Contracts(reg.Site)
-	if only := domain.ContractID(o.contract); only != "" {
-		if !slices.Contains(contracts, only) {
-			return fmt.Errorf("contract %s is not known; known are %v", only, contracts)
-		}
-		contracts = []domain.ContractID{only}
+	contracts, err := o.contracts(f, reg.Site)
+	if err != nil {
+		return err
+	}
+	if contracts == nil {
+		contracts = f.Contracts(reg.Site)
 	}
 	type draft struct {
 		Invoice  *domain.Invoice `json:"invoice,omitempty"`

@@ -13,12 +13,32 @@ type billing struct {
 	notes       []domain.NoteIssued // in the order of the log, like all here
 	voids       []domain.InvoiceVoided
 	payments    []domain.PaymentReceived
-	reversals   []domain.PaymentReversed
 	prepayments []domain.PrepaymentReceived
 	claims      []domain.ServiceCreditClaimed
 	bills       []domain.UtilityBilled
 	sales       []domain.CoinSold
 	changes     []change
+
+	notesOf    map[string][]int // by the invoice's number, like all with numbers
+	voided     map[string]bool
+	paymentsOf map[string][]int
+	prepaid    map[domain.ContractID][]int
+	paid       map[transfer]bool // that arrived
+	taken      map[transfer]bool // that were taken back
+	ahead      map[transfer]bool // prepayments
+}
+
+// transfer is money of a contract under the bank's reference.
+type transfer struct {
+	contract  domain.ContractID
+	reference string
+}
+
+func newBilling() billing {
+	return billing{
+		notesOf: map[string][]int{}, voided: map[string]bool{}, paymentsOf: map[string][]int{}, prepaid: map[domain.ContractID][]int{},
+		paid: map[transfer]bool{}, taken: map[transfer]bool{}, ahead: map[transfer]bool{},
+	}
 }
 
 // change is an event that may change what an invoice of a contract would come
@@ -133,30 +153,37 @@ func (f *Facts) bill(rec domain.Recorded) {
 	b := &f.billing
 	switch e := rec.Event.(type) {
 	case domain.NoteIssued:
+		b.notesOf[e.Note.Corrects] = append(b.notesOf[e.Note.Corrects], len(b.notes))
 		b.notes = append(b.notes, e)
 	case domain.InvoiceVoided:
-		if !f.Voided(e.Invoice) {
+		if !b.voided[e.Invoice] {
+			b.voided[e.Invoice] = true
 			b.voids = append(b.voids, e)
 		}
 	case domain.PaymentReceived:
-		if i := slices.IndexFunc(b.payments, func(p domain.PaymentReceived) bool { return p.Contract == e.Contract && p.Reference == e.Reference }); i >= 0 {
+		k := transfer{e.Contract, e.Reference}
+		if b.paid[k] {
 			f.contradict("", rec, e.Origin, fmt.Sprintf("payment %s of contract %s is on record", e.Reference, e.Contract))
 			return
 		}
+		b.paid[k] = true
+		b.paymentsOf[e.Invoice] = append(b.paymentsOf[e.Invoice], len(b.payments))
 		b.payments = append(b.payments, e)
 	case domain.PaymentReversed:
-		if f.Reversed(e.Contract, e.Payment) {
+		k := transfer{e.Contract, e.Payment}
+		if b.taken[k] {
 			f.contradict("", rec, e.Origin, fmt.Sprintf("payment %s of contract %s is reversed", e.Payment, e.Contract))
 			return
 		}
-		b.reversals = append(b.reversals, e)
+		b.taken[k] = true
 	case domain.PrepaymentReceived:
-		if i := slices.IndexFunc(b.prepayments, func(p domain.PrepaymentReceived) bool {
-			return p.Contract == e.Contract && p.Reference == e.Reference
-		}); i >= 0 {
+		k := transfer{e.Contract, e.Reference}
+		if b.ahead[k] {
 			f.contradict("", rec, e.Origin, fmt.Sprintf("prepayment %s of contract %s is on record", e.Reference, e.Contract))
 			return
 		}
+		b.ahead[k] = true
+		b.prepaid[e.Contract] = append(b.prepaid[e.Contract], len(b.prepayments))
 		b.prepayments = append(b.prepayments, e)
 	case domain.ServiceCreditClaimed:
 		b.claims = append(b.claims, e)
@@ -172,9 +199,7 @@ func (f *Facts) bill(rec domain.Recorded) {
 }
 
 // Voided reports whether an invoice counts for nothing.
-func (f *Facts) Voided(number string) bool {
-	return slices.ContainsFunc(f.billing.voids, func(v domain.InvoiceVoided) bool { return v.Invoice == number })
-}
+func (f *Facts) Voided(number string) bool { return f.billing.voided[number] }
 
 // Voids returns the invoices that were voided, in the order of the log.
 func (f *Facts) Voids() []domain.InvoiceVoided { return f.billing.voids }
@@ -182,35 +207,53 @@ func (f *Facts) Voids() []domain.InvoiceVoided { return f.billing.voids }
 // Notes returns the notes that correct an invoice, in the order of the log; of
 // all invoices, if number is empty.
 func (f *Facts) Notes(number string) []domain.NoteIssued {
-	return slices.DeleteFunc(slices.Clone(f.billing.notes), func(n domain.NoteIssued) bool { return number != "" && n.Note.Corrects != number })
+	if number == "" {
+		return slices.Clone(f.billing.notes)
+	}
+	return picked(f.billing.notes, f.billing.notesOf[number])
+}
+
+// picked returns the elements of a list by their numbers.
+func picked[E any](list []E, numbers []int) []E {
+	var some []E
+	for _, n := range numbers {
+		some = append(some, list[n])
+	}
+	return some
 }
 
 // Payments returns what arrived for an invoice and was not taken back; for all,
 // if number is empty.
 func (f *Facts) Payments(number string) []domain.PaymentReceived {
-	return slices.DeleteFunc(slices.Clone(f.billing.payments), func(p domain.PaymentReceived) bool {
-		return number != "" && p.Invoice != number || f.Reversed(p.Contract, p.Reference)
-	})
+	all := slices.Clone(f.billing.payments)
+	if number != "" {
+		all = picked(f.billing.payments, f.billing.paymentsOf[number])
+	}
+	return slices.DeleteFunc(all, func(p domain.PaymentReceived) bool { return f.Reversed(p.Contract, p.Reference) })
 }
 
 // Payment returns what arrived for an invoice under a reference, taken back or
 // not.
 func (f *Facts) Payment(number, reference string) (domain.PaymentReceived, bool) {
-	i := slices.IndexFunc(f.billing.payments, func(p domain.PaymentReceived) bool { return p.Invoice == number && p.Reference == reference })
-	if i < 0 {
-		return domain.PaymentReceived{}, false
+	for _, n := range f.billing.paymentsOf[number] {
+		if p := f.billing.payments[n]; p.Reference == reference {
+			return p, true
+		}
 	}
-	return f.billing.payments[i], true
+	return domain.PaymentReceived{}, false
 }
 
 // Reversed reports whether a payment of a contract was taken back.
 func (f *Facts) Reversed(id domain.ContractID, reference string) bool {
-	return slices.ContainsFunc(f.billing.reversals, func(r domain.PaymentReversed) bool { return r.Contract == id && r.Payment == reference })
+	return f.billing.taken[transfer{id, reference}]
 }
 
 // Prepayments returns the prepayments on a contract; on all, if id is empty.
 func (f *Facts) Prepayments(id domain.ContractID) []domain.PrepaymentReceived {
-	return slices.DeleteFunc(slices.Clone(f.billing.prepayments), func(p domain.PrepaymentReceived) bool { return id != "" && p.Contract != id })
+	if id == "" {
+		return slices.Clone(f.billing.prepayments)
+	}
+	return picked(f.billing.prepayments, f.billing.prepaid[id])
 }
 
 // Claimed reports whether a buyer claims the credit of a charge for a period.

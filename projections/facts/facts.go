@@ -45,6 +45,8 @@ type Facts struct {
 	periods    []domain.PeriodClosed
 	invoices   []domain.InvoiceIssued
 	issued     map[issue][]int // into invoices
+	billed     map[domain.ContractID][]int
+	numbered   map[string]int
 	reconciled map[day]domain.PayoutReconciled
 	findings   []Finding
 	late       map[quantity]int // in the batch that is being folded: where the finding of a register's late readings is
@@ -95,8 +97,11 @@ func In(area *scratch.Area) *Facts {
 		statements: map[day]Stated{},
 		decisions:  map[domain.SiteID]*decisions{},
 		issued:     map[issue][]int{},
+		billed:     map[domain.ContractID][]int{},
+		numbered:   map[string]int{},
 		reconciled: map[day]domain.PayoutReconciled{},
 		late:       map[quantity]int{},
+		billing:    newBilling(),
 	}
 }
 
@@ -122,6 +127,10 @@ func (f *Facts) Apply(rec domain.Recorded) error {
 	case domain.InvoiceIssued:
 		k := issue{e.Invoice.Contract, e.Invoice.Period}
 		f.issued[k] = append(f.issued[k], len(f.invoices))
+		f.billed[k.contract] = append(f.billed[k.contract], len(f.invoices))
+		if _, taken := f.numbered[e.Invoice.Number]; !taken {
+			f.numbered[e.Invoice.Number] = len(f.invoices)
+		}
 		f.invoices = append(f.invoices, e)
 	case domain.PayoutReconciled:
 		f.reconciled[day{e.Pool, e.Account, e.Interval.Start}] = e
@@ -448,6 +457,20 @@ func (f *Facts) Periods() []domain.PeriodClosed { return f.periods }
 
 // Invoices returns the issued invoices in the order of the log.
 func (f *Facts) Invoices() []domain.InvoiceIssued { return f.invoices }
+
+// InvoiceNumbered returns the invoice of a number, voided or not.
+func (f *Facts) InvoiceNumbered(number string) (domain.InvoiceIssued, bool) {
+	i, ok := f.numbered[number]
+	if !ok {
+		return domain.InvoiceIssued{}, false
+	}
+	return f.invoices[i], true
+}
+
+// InvoicesOf returns the issued invoices of a contract in the order of the log.
+func (f *Facts) InvoicesOf(id domain.ContractID) []domain.InvoiceIssued {
+	return picked(f.invoices, f.billed[id])
+}
 
 // Invoice returns the invoice of a contract for a period, if one is issued and
 // not voided.

@@ -262,7 +262,7 @@ func (t *tenants) draft(area *scratch.Area, period domain.Period) ([]due, error)
 		}
 	}
 	s := settlement.Settler{Facts: f}
-	contracts, drafts, err := s.Drafts("s", period, "")
+	contracts, drafts, err := s.Drafts("s", period)
 	if err != nil {
 		return nil, err
 	}

@@ -92,7 +92,7 @@ func TestTheJournalIsTheBooks(t *testing.T) {
 		{"a closed month", func() { s.play("now 2026-11-02T09:00"); closed() }},
 		{"a bill", func() { s.play("bill 2026-10@UTC 2440.10") }},
 		{"issued invoices", func() {
-			if _, err := bills.Issue(t.Context(), "cedar", period, ""); err != nil {
+			if _, err := bills.Issue(t.Context(), "cedar", period); err != nil {
 				t.Fatal(err)
 			}
 		}},

@@ -73,7 +73,7 @@ func TestNotesComeOutAgain(t *testing.T) {
 		if _, err := p.Facts(); err != nil {
 			t.Fatal(err)
 		}
-		if notes, err := s.Correct(t.Context(), "s", period, ""); err != nil || len(notes) != 1 {
+		if notes, err := s.Correct(t.Context(), "s", period); err != nil || len(notes) != 1 {
 			t.Fatalf("%s: %d notes, %v", change, len(notes), err)
 		}
 	}
@@ -112,7 +112,7 @@ func settled(t *testing.T) *logscript.Player {
 	if _, err := s.Close(t.Context(), "s", period); err != nil {
 		t.Fatal(err)
 	}
-	if all, err := s.Issue(t.Context(), "s", period, ""); err != nil || len(all) != 1 {
+	if all, err := s.Issue(t.Context(), "s", period); err != nil || len(all) != 1 {
 		t.Fatalf("issued %d, %v", len(all), err)
 	}
 	site, _ := s.Facts.Site("s")

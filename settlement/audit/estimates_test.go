@@ -54,7 +54,7 @@ func estimated(t *testing.T) *logscript.Player {
 	if _, err := s.Close(t.Context(), "s", period); err != nil {
 		t.Fatal(err)
 	}
-	if all, err := s.Issue(t.Context(), "s", period, ""); err != nil || len(all) != 1 {
+	if all, err := s.Issue(t.Context(), "s", period); err != nil || len(all) != 1 {
 		t.Fatalf("issued %d, %v", len(all), err)
 	}
 	return p

@@ -59,11 +59,11 @@ func EvidenceOf(f *facts.Facts, inv domain.Invoice) (*Evidence, error) {
 // that its invoice would follow from where the note was drawn, the invoice and
 // the notes before it among them.
 func EvidenceOfNote(f *facts.Facts, n domain.Note) (*Evidence, error) {
-	i := slices.IndexFunc(f.Invoices(), func(i domain.InvoiceIssued) bool { return i.Invoice.Number == n.Corrects })
-	if i < 0 {
+	issued, ok := f.InvoiceNumbered(n.Corrects)
+	if !ok {
 		return nil, fmt.Errorf("evidence of note %s: invoice %s, which it corrects, is not on record", n.Number, n.Corrects)
 	}
-	e, err := EvidenceOf(f, f.Invoices()[i].Invoice)
+	e, err := EvidenceOf(f, issued.Invoice)
 	if err != nil {
 		return nil, err
 	}
@@ -178,12 +178,12 @@ func RecomputeNote(records []eventlog.Record) (RecomputedNote, error) {
 		return out, err
 	}
 	n, f := out.Issued.Note, e.facts
-	i := slices.IndexFunc(f.Invoices(), func(i domain.InvoiceIssued) bool { return i.Invoice.Number == n.Corrects })
-	if i < 0 {
+	issued, ok := f.InvoiceNumbered(n.Corrects)
+	if !ok {
 		return out, fmt.Errorf("none of the %d events is the invoice that note %s corrects", len(records), n.Number)
 	}
 	f.Skip(n.AsOf)
-	drawn, ok, err := settlement.Correction(f, f.Invoices()[i])
+	drawn, ok, err := settlement.Correction(f, issued)
 	if err == nil && !ok {
 		err = fmt.Errorf("invoice %s lacks nothing", n.Corrects)
 	}

@@ -90,7 +90,7 @@ func TestAnInvoiceThatDrawsOnAPrepaymentFollowsFromItAndEarlierInvoices(t *testi
 		if _, err := s.Close(t.Context(), "s", domain.Period{Year: 2026, Month: month}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := s.Issue(t.Context(), "s", domain.Period{Year: 2026, Month: month}, ""); err != nil {
+		if _, err := s.Issue(t.Context(), "s", domain.Period{Year: 2026, Month: month}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -146,14 +146,14 @@ func TestANoteFollowsFromItsEvidenceAlone(t *testing.T) {
 	if _, err := s.Close(t.Context(), "s", october); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Issue(t.Context(), "s", october, ""); err != nil {
+	if _, err := s.Issue(t.Context(), "s", october); err != nil {
 		t.Fatal(err)
 	}
 	for _, line := range []string{"read n4 2026-10-14T12:00..2026-10-14T13:00 301kWh mark=corrected", "read n4 2026-10-15T12:00..2026-10-15T13:00 201kWh mark=corrected\nread n4 2026-10-15T12:00..2026-10-15T13:00 7kWh mark=conflict"} {
 		if err := p.Play(line); err != nil {
 			t.Fatal(err)
 		}
-		if notes, err := s.Correct(t.Context(), "s", october, ""); err != nil || len(notes) != 1 {
+		if notes, err := s.Correct(t.Context(), "s", october); err != nil || len(notes) != 1 {
 			t.Fatalf("%d notes, %v", len(notes), err)
 		}
 	}

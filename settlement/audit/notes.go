@@ -13,12 +13,12 @@ import (
 // Notes count as invoices.
 func (a *auditor) note(rec domain.Recorded, e domain.NoteIssued) {
 	what := "note " + e.Note.Number
-	i := slices.IndexFunc(a.facts.Invoices(), func(i domain.InvoiceIssued) bool { return i.Invoice.Number == e.Note.Corrects })
-	if i < 0 {
+	issued, ok := a.facts.InvoiceNumbered(e.Note.Corrects)
+	if !ok {
 		a.count(kindInvoices, rec, what, nil, fmt.Sprintf("it corrects invoice %s, which is not on record", e.Note.Corrects))
 		return
 	}
-	derived, ok, err := settlement.Correction(a.facts, a.facts.Invoices()[i])
+	derived, ok, err := settlement.Correction(a.facts, issued)
 	if err == nil && !ok {
 		err = fmt.Errorf("invoice %s lacks nothing there", e.Note.Corrects)
 	}

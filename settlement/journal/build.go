@@ -286,17 +286,14 @@ func concerns(e domain.Event) string {
 }
 
 func (b *builder) invoice(number string) (domain.Invoice, bool) {
-	for _, i := range b.facts.Invoices() {
-		if i.Invoice.Number == number && i.Invoice.Site == b.site {
-			return i.Invoice, true
-		}
-	}
-	return domain.Invoice{}, false
+	i, ok := b.facts.InvoiceNumbered(number)
+	return i.Invoice, ok && i.Invoice.Site == b.site
 }
 
 // ours reports whether a contract is of the site.
 func (b *builder) ours(id domain.ContractID) bool {
-	return slices.Contains(b.facts.Contracts(b.site), id)
+	versions := b.facts.ContractVersions(id)
+	return len(versions) > 0 && versions[0].Site == b.site
 }
 
 // book appends an entry without the postings that are nothing.

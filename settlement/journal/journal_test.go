@@ -56,10 +56,10 @@ func run(ctx context.Context, p *logscript.Player, month string) error {
 	if _, err := s.Close(ctx, "s", period); err != nil {
 		return err
 	}
-	if _, err := s.Issue(ctx, "s", period, ""); err != nil {
+	if _, err := s.Issue(ctx, "s", period); err != nil {
 		return err
 	}
-	if _, err := s.Correct(ctx, "s", period, ""); err != nil {
+	if _, err := s.Correct(ctx, "s", period); err != nil {
 		return err
 	}
 	site, _ := s.Facts.Site("s")

@@ -125,8 +125,8 @@ func prepaid(f *facts.Facts, inv domain.Invoice) (domain.Money, error) {
 	if left.Minor <= 0 {
 		return domain.Money{}, nil
 	}
-	for _, i := range f.Invoices() {
-		if i.Invoice.Contract == inv.Contract && i.Invoice.Prepaid.Currency == left.Currency && !f.Voided(i.Invoice.Number) {
+	for _, i := range f.InvoicesOf(inv.Contract) {
+		if i.Invoice.Prepaid.Currency == left.Currency && !f.Voided(i.Invoice.Number) {
 			left = left.Sub(i.Invoice.Prepaid)
 		}
 	}
