@@ -46,11 +46,12 @@ func AsOf(ctx context.Context, log eventlog.Log, at domain.Position, cfg Config)
 			return name, nil
 		}
 	}
-	p := &Publisher{cfg: cfg}
-	if p.layout, err = scan(cfg.Dir, now.Parts); err != nil {
+	p := &Publisher{cfg: cfg, whole: true}
+	if p.layout, err = scan(cfg.Dir, now.Parts, now.Position); err != nil {
 		return fail(err)
 	}
 	p.layout.upTo(at)
+	p.layout.days = nil // they are of what was known later
 	if p.layout.work, err = os.MkdirTemp(cfg.Dir, "derived-"); err != nil {
 		return fail(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/big"
 	"os"
+	"slices"
 
 	"wattbook/domain"
 	"wattbook/domain/eventlog"
@@ -52,7 +53,7 @@ func ReadContents(ctx context.Context, dir string, limits Limits) (out Contents,
 	position, _ := row[0].(int64)
 	out.Position = domain.Position(position)
 	var whole domain.Digester
-	for _, r := range append(relations(schemaSQL), relations(partsSQL)...) {
+	for _, r := range slices.Concat(relations(schemaSQL), relations(daysSQL), relations(partsSQL)) {
 		t, err := c.tableDigest(ctx, r.name)
 		if err != nil {
 			return out, fmt.Errorf("read warehouse %s: %s: %w", dir, r.name, err)

@@ -1,7 +1,6 @@
 package warehouse
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"math/big"
@@ -12,97 +11,6 @@ import (
 	"wattbook/projections/margin"
 	"wattbook/settlement/pools"
 )
-
-// Conclusions about intervals are drawn once for pages of intervals that are
-// over, and at every publication for the page that is not. The tables in
-// memory hold the former; what a late fact makes stale is taken out again.
-
-// byInterval are the tables of conclusions about intervals.
-func byInterval() []string {
-	return []string{"intervals", "margins", "usage", "accruals", "estimates", "device_pieces", "class_pieces"}
-}
-
-// settleRows draws the conclusions of pages that are over and not drawn yet.
-func (p *Publisher) settleRows(ctx context.Context, f *facts.Facts) error {
-	for _, site := range f.Sites() {
-		table := f.Table(site.Site)
-		from, ok := p.settled[site.Site]
-		since := p.history.stale.since
-		if since != nothing().since && since != beginning {
-			since = margin.Around(f, site.Site, domain.Interval{Start: since, End: since + 1}).Start
-		}
-		if since = table.Page(since); !ok || since < from {
-			from = since
-			if err := p.takeOut(ctx, site.Site, since); err != nil {
-				return err
-			}
-		}
-		for _, run := range table.Extent(from) {
-			if run.End = min(run.End, table.Page(table.End()-1)); !run.Valid() {
-				continue
-			}
-			if err := conclude(p.tables, f, site, run); err != nil {
-				return err
-			}
-			from = run.End
-		}
-		p.settled[site.Site] = from
-	}
-	p.books.forget(p.history.stale.since)
-	p.history.stale = nothing()
-	return p.tables.flush(ctx)
-}
-
-// takeOut removes what is concluded of a site from an instant on.
-func (p *Publisher) takeOut(ctx context.Context, site domain.SiteID, since domain.Instant) error {
-	if err := p.tables.flush(ctx); err != nil {
-		return err
-	}
-	for _, table := range byInterval() {
-		// A deleted row would stay in memory; a table made anew leaves none.
-		err := p.engine.exec(ctx, fmt.Sprintf("CREATE OR REPLACE TABLE %[1]s AS FROM %[1]s WHERE NOT (site = %[2]s AND start_utc >= make_timestamp(%[3]d))",
-			table, quoted(string(site)), int64(since)))
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// concludeOpen draws the conclusions of the pages that are not settled.
-func (p *Publisher) concludeOpen(t *tables, f *facts.Facts) error {
-	for _, site := range f.Sites() {
-		for _, run := range f.Table(site.Site).Extent(p.settled[site.Site]) {
-			if err := conclude(t, f, site, run); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// conclude draws the conclusions about the intervals of a run.
-func conclude(t *tables, f *facts.Facts, site domain.SiteRegistered, run domain.Interval) error {
-	location, err := f.Zone(site.Zone)
-	if err != nil {
-		return fmt.Errorf("site %s: %w", site.Site, err)
-	}
-	c := concluder{tables: t, facts: f, site: site, table: f.Table(site.Site), zone: &zone{location: location}}
-	if err := c.balance(run); err != nil {
-		return err
-	}
-	if err := c.margins(run); err != nil {
-		return err
-	}
-	for _, span := range c.spans(run) {
-		for _, draw := range []func(domain.Interval) error{c.contracts, c.devices, c.classes} {
-			if err := draw(span); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
 
 type concluder struct {
 	tables *tables
@@ -148,7 +56,7 @@ func (c *concluder) balance(run domain.Interval) error {
 			if each != nil && s.state != facts.Unknown {
 				cost = each.Mul(s.energy.MegawattHours()).Round(margin.Places)
 			}
-			err := c.tables.add("intervals", c.facts.Next, string(c.site.Site), row.Interval.Start, row.Interval.End, c.zone.of(row.Interval.Start), s.name,
+			err := c.tables.add("intervals", string(c.site.Site), row.Interval.Start, row.Interval.End, c.zone.of(row.Interval.Start), s.name,
 				known(int64(s.energy), s.state != facts.Unknown), s.state.String(), string(c.site.Currency), cost, known(s.reading, s.read))
 			if err != nil {
 				return err
@@ -196,7 +104,7 @@ func (c *concluder) margins(run domain.Interval) error {
 		terms := c.terms(r.Interval.Start)
 		revenue, state := c.table.Energy(terms.RevenueMeter, c.table.SlotOf(r.Interval.Start))
 		row := []any{
-			c.facts.Next, string(c.site.Site), r.Interval.Start, r.Interval.End, c.zone.of(r.Interval.Start), string(c.site.Currency),
+			string(c.site.Site), r.Interval.Start, r.Interval.End, c.zone.of(r.Interval.Start), string(c.site.Currency),
 			optionalRounded(r.Price),
 			rounded{terms.Dispatch.Adder},
 		}
@@ -230,10 +138,15 @@ func (p *Publisher) standing(t *tables, f *facts.Facts) error {
 			return fmt.Errorf("site %s: %w", site.Site, err)
 		}
 		z := &zone{location: location}
-		for _, add := range []func(*tables, *facts.Facts, domain.SiteRegistered, *zone) error{p.siteRow, p.accountRows, p.deviceRows, p.dayRows, p.allocationRows, p.poolRows} {
+		for _, add := range []func(*tables, *facts.Facts, domain.SiteRegistered, *zone) error{p.siteRow, p.accountRows, p.deviceRows, p.dayRows, p.allocationRows} {
 			if err := add(t, f, site, z); err != nil {
 				return err
 			}
+		}
+	}
+	for _, d := range p.pool {
+		if err := t.add("pool_days", d.row...); err != nil {
+			return err
 		}
 	}
 	return p.findingRows(t, f)
@@ -332,17 +245,39 @@ func (p *Publisher) allocationRows(t *tables, f *facts.Facts, s domain.SiteRegis
 	return nil
 }
 
-func (p *Publisher) poolRows(t *tables, f *facts.Facts, s domain.SiteRegistered, z *zone) error {
-	for _, a := range pools.Accounts(f, s.Site) {
-		if err := p.accountDays(t, f, a, z); err != nil {
-			return err
+// paidDay names an earning day of a pool account.
+type paidDay struct {
+	site    domain.SiteID
+	pool    domain.PoolID
+	account string
+	span    domain.Interval
+}
+
+// pooled is what is known of an earning day.
+type pooled struct {
+	paidDay
+	received bool  // all that the pool states for it has arrived
+	row      []any // of pool_days
+}
+
+// drawPool draws what is known of the days of all pool accounts.
+func (p *Publisher) drawPool(f *facts.Facts) error {
+	p.pool = nil
+	for _, site := range f.Sites() {
+		location, err := f.Zone(site.Zone)
+		if err != nil {
+			return fmt.Errorf("site %s: %w", site.Site, err)
+		}
+		z := &zone{location: location}
+		for _, a := range pools.Accounts(f, site.Site) {
+			p.accountDays(f, a, z)
 		}
 	}
 	return nil
 }
 
-// accountDays adds the days of a pool account.
-func (p *Publisher) accountDays(t *tables, f *facts.Facts, a pools.Account, z *zone) error {
+// accountDays draws the days of a pool account.
+func (p *Publisher) accountDays(f *facts.Facts, a pools.Account, z *zone) {
 	begun := f.Table(a.Site).Start() // of a day before it nothing is expected
 	for _, run := range f.Table(a.Site).Extent(beginning) {
 		if run.Start = run.Start.Floor(domain.Day); run.Start < begun {
@@ -357,15 +292,12 @@ func (p *Publisher) accountDays(t *tables, f *facts.Facts, a pools.Account, z *z
 			p.cfg.Logger.Debug("pool days are left out", "site", a.Site, "account", a.Terms.Name(), "why", unknown)
 		}
 		for _, d := range days {
-			if err := p.poolRow(t, f, a, z, d, stated[d.Interval.Start]); err != nil {
-				return err
-			}
+			p.poolRow(f, a, z, d, stated[d.Interval.Start])
 		}
 	}
-	return nil
 }
 
-func (p *Publisher) poolRow(t *tables, f *facts.Facts, a pools.Account, z *zone, d domain.Reconciliation, stated bool) error {
+func (p *Publisher) poolRow(f *facts.Facts, a pools.Account, z *zone, d domain.Reconciliation, stated bool) {
 	lines := map[domain.BridgeCause]domain.Satoshi{}
 	for _, l := range d.Lines {
 		lines[l.Cause] += l.Satoshi
@@ -380,7 +312,8 @@ func (p *Publisher) poolRow(t *tables, f *facts.Facts, a pools.Account, z *zone,
 		row = append(row, int64(lines[c]))
 	}
 	at, ok := p.history.reconciled[reconciledKey{d.Pool, d.Account, d.Interval.Start}]
-	return t.add("pool_days", append(row, known(int64(d.Sigma), d.Sigma > 0), string(basis), int64(revenue), text(d.Finding), known(at, ok))...)
+	row = append(row, known(int64(d.Sigma), d.Sigma > 0), string(basis), int64(revenue), text(d.Finding), known(at, ok))
+	p.pool = append(p.pool, pooled{paidDay{a.Site, d.Pool, d.Account, d.Interval}, basis == pools.Received, row})
 }
 
 func (p *Publisher) findingRows(t *tables, f *facts.Facts) error {

@@ -1,6 +1,5 @@
--- What the publisher computes from tables into tables. Views would do, but
--- clients of DuckDB 1.1 do not find the tables that a view of an attached file
--- names.
+-- What the publisher computes from tables into tables, for every database that
+-- it publishes.
 
 INSERT INTO power_prices
 SELECT position, node, currency, start_utc, end_utc, price_per_megawatt_hour, price_as_published, source, recorded_utc, evidence
@@ -20,85 +19,6 @@ FROM power_prices
 UNION ALL
 SELECT position, 'bitcoin', NULL, currency, start_utc, end_utc, price_per_bitcoin, 'BTC', price_as_published, source, recorded_utc, evidence
 FROM bitcoin_prices;
-
--- What is stated is received when every account that is paid for the day has it.
-UPDATE margins SET revenue_basis = 'received'
-WHERE revenue_basis = 'stated' AND (
-  SELECT bool_and(d.revenue_basis = 'received') FROM pool_days d
-  WHERE d.site = margins.site AND d.start_utc <= margins.start_utc AND margins.start_utc < d.end_utc
-);
-
--- Margins, one row a use.
-CREATE TEMP TABLE uses AS
-SELECT m.position, m.site, m.start_utc, m.local_day, m.currency, u.*, CAST(m.estimated AS BIGINT) AS estimated,
-  CASE WHEN u.use IN ('mining', 'site') THEN list_position(['estimated', 'stated', 'received'], m.revenue_basis) END AS basis
-FROM margins m, LATERAL (VALUES
-  ('mining', mining_energy_milliwatt_hours, mining_revenue, mining_cost, mining_margin),
-  ('ai', ai_energy_milliwatt_hours, ai_revenue, ai_cost, ai_margin),
-  ('overhead', overhead_energy_milliwatt_hours, overhead_revenue, overhead_cost, overhead_margin),
-  ('site', site_energy_milliwatt_hours, CAST(mining_revenue + ai_revenue AS DECIMAL(28,10)), site_cost, site_margin)
-) u(use, energy, revenue, cost, margin);
-
-INSERT INTO margins_by_hour
-SELECT max(u.position), u.site, date_trunc('hour', u.start_utc) AS hour, timezone(any_value(s.zone), timezone('UTC', hour)), min(u.local_day), u.use, u.currency,
-  CAST(sum(u.energy) AS BIGINT), sum(u.revenue), sum(u.cost), sum(u.margin), count(*), count(*) - count(u.margin), CAST(sum(u.estimated) AS BIGINT),
-  ['estimated', 'stated', 'received'][min(u.basis)]
-FROM uses u JOIN sites s USING (site)
-GROUP BY u.site, hour, u.use, u.currency
-ORDER BY u.site, hour, u.use;
-
-INSERT INTO margins_by_day
-SELECT max(position), site, local_day, use, currency,
-  CAST(sum(energy) AS BIGINT), sum(revenue), sum(cost), sum(margin), count(*), count(*) - count(margin), CAST(sum(estimated) AS BIGINT),
-  ['estimated', 'stated', 'received'][min(basis)]
-FROM uses
-GROUP BY site, local_day, use, currency
-ORDER BY site, local_day, use;
-
-INSERT INTO margins_by_month
-SELECT max(position), site, strftime(local_day, '%Y-%m') AS month, use, currency,
-  CAST(sum(energy_milliwatt_hours) AS BIGINT), sum(revenue), sum(energy_cost), sum(margin),
-  CAST(sum(intervals) AS BIGINT), CAST(sum(unknown_intervals) AS BIGINT), CAST(sum(estimated_intervals) AS BIGINT),
-  ['estimated', 'stated', 'received'][min(list_position(['estimated', 'stated', 'received'], revenue_basis))]
-FROM margins_by_day
-GROUP BY site, month, use, currency
-ORDER BY site, month, use;
-
-DROP TABLE uses;
-
-INSERT INTO margins_by_customer
-WITH earned AS (
-  SELECT max(position) AS position, site, customer, local_day, currency, sum(amount) AS revenue, count(*) - count(amount) AS unknown
-  FROM accruals GROUP BY site, customer, local_day, currency
-), used AS (
-  SELECT max(position) AS position, site, customer, local_day, any_value(currency) AS currency, CAST(sum(gpu_milliseconds) AS BIGINT) AS gpu,
-    CAST(sum(energy_milliwatt_hours) AS BIGINT) AS energy, sum(energy_cost) AS cost
-  FROM usage GROUP BY site, customer, local_day
-)
-SELECT COALESCE(e.position, u.position), COALESCE(e.site, u.site), COALESCE(e.customer, u.customer), COALESCE(e.local_day, u.local_day),
-  COALESCE(e.currency, u.currency), e.revenue, u.gpu, u.energy, u.cost, CAST(e.revenue - u.cost AS DECIMAL(38,10)), COALESCE(e.unknown, 0)
-FROM earned e FULL JOIN used u ON u.site = e.site AND u.customer = e.customer AND u.local_day = e.local_day AND u.currency = e.currency
-ORDER BY ALL;
-
-INSERT INTO margins_by_device_class
-SELECT max(position), p.site, p.model, p.local_day, any_value(s.currency), sum(p.share_difficulty), sum(p.revenue),
-  CAST(sum(p.energy_milliwatt_hours) AS BIGINT), sum(p.energy_cost), CAST(sum(p.revenue) - sum(p.energy_cost) AS DECIMAL(38,10)),
-  CAST(sum(p.intervals) AS BIGINT), CAST(sum(p.unknown_intervals) AS BIGINT)
-FROM class_pieces p JOIN (SELECT site, currency FROM sites) s USING (site)
-GROUP BY p.site, p.model, p.local_day
-ORDER BY p.site, p.model, p.local_day;
-
-INSERT INTO device_days
-SELECT max(p.position), p.site, p.device, any_value(d.kind), any_value(d.model), any_value(d.use), p.local_day,
-  CAST(sum(p.energy_milliwatt_hours) AS BIGINT), sum(p.hashes), sum(p.share_difficulty), CAST(sum(p.gpu_milliseconds) AS BIGINT),
-  CAST(sum(p.intervals) AS BIGINT), CAST(sum(p.estimated_intervals) AS BIGINT), CAST(sum(p.unknown_intervals) AS BIGINT)
-FROM device_pieces p JOIN (SELECT site, device, kind, model, use FROM devices) d USING (site, device)
-GROUP BY p.site, p.device, p.local_day
-ORDER BY p.site, p.device, p.local_day;
-
-DROP TABLE device_pieces;
-
-DROP TABLE class_pieces;
 
 INSERT INTO receivables_ageing
 WITH noted AS (

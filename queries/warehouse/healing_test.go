@@ -227,7 +227,7 @@ func TestWhatWasTamperedWithIsFound(t *testing.T) {
 		t.Errorf("what was published and what follows from the log differ: %v", differ)
 	}
 	for _, c := range []struct{ statement, table, why string }{
-		{"UPDATE margins SET mining_revenue = mining_revenue + 0.0000000001 WHERE start_utc = '2026-10-14 12:00:00'", "margins", "some are not what follows"},
+		{"UPDATE open.margins SET mining_revenue = mining_revenue + 0.0000000001 WHERE start_utc = '2026-10-14 12:00:00'", "margins", "some are not what follows"},
 		{"DELETE FROM contracts WHERE contract = 'castellan'", "contracts", "and 2 follow from the log"},
 	} {
 		if err := warehouse.Alter(t.Context(), s.dir, c.statement); err != nil {

@@ -14,8 +14,7 @@ import (
 type history struct {
 	tables  *tables
 	next    domain.Position // of the log: all before it is told
-	stale   stale           // which conclusions the events since the last drawing touch
-	touched touches         // which those since an earlier position touch
+	touched touches         // which conclusions the events since an earlier position touch
 
 	rows  int           // in the part that is being filled
 	count int64         // readings that were told
@@ -62,7 +61,7 @@ type reconciledKey struct {
 func newHistory(t *tables) *history {
 	return &history{
 		tables: t, zones: map[domain.SiteID]*zone{}, sites: map[domain.SiteID]sitePlace{}, devices: map[domain.DeviceKey]domain.Position{},
-		allocations: map[allocationKey]allocationPlace{}, reconciled: map[reconciledKey]domain.Position{}, received: map[receiptKey]domain.PayoutReceived{}, stale: everything(),
+		allocations: map[allocationKey]allocationPlace{}, reconciled: map[reconciledKey]domain.Position{}, received: map[receiptKey]domain.PayoutReceived{},
 	}
 }
 
@@ -72,7 +71,6 @@ func (h *history) tell(rec domain.Recorded) error {
 		return fmt.Errorf("event at position %d is out of turn, want %d", rec.Position, h.next)
 	}
 	h.next, h.last = rec.Position+1, rec.ID
-	h.stale.learn(rec.Event)
 	h.touched.add(rec.Position, rec.Event)
 	switch e := rec.Event.(type) {
 	case domain.SiteRegistered:

@@ -22,6 +22,7 @@ import (
 //	  open/readings/epoch=000003/   parts of the open epoch, beside its sentinel
 //	  open/events/, …               likewise: every part has a file of each table
 //	  closed/readings/epoch=900001/ compacted parts of closed epochs, joined into larger ones
+//	  days/margins/site=cedar/, …   what is concluded about days that are over, of a day or a month
 //	tmp/                          files that are being written
 //	publisher.lock                held by the one publisher
 //
@@ -37,6 +38,7 @@ const (
 	lockName      = "publisher.lock"
 	spillName     = "spill" // in tmp: what DuckDB has no memory for
 	partsPrefix   = "parts-"
+	daysName      = "days"
 	asOfPrefix    = "as-of-"
 	retiredInfix  = ".retired-" // name, infix, microseconds: since when no published view reads it
 
@@ -65,6 +67,14 @@ func beside(path, table string) string {
 	return filepath.Join(filepath.Dir(filepath.Dir(epoch)), table, filepath.Base(epoch), filepath.Base(path))
 }
 
+// tablesBeside are the tables that have a file beside one of a part.
+func tablesBeside(path string) []string {
+	if filepath.Base(filepath.Dir(filepath.Dir(filepath.Dir(path)))) == daysName {
+		return daily()
+	}
+	return parted()
+}
+
 // layout is what the file names of a folder say.
 type layout struct {
 	dir    string
@@ -74,6 +84,9 @@ type layout struct {
 	epoch  int64  // open epoch that parts go to
 	open   []part // by position
 	closed []part // by position; those that larger ones replace are left out
+
+	days        []dayFile // by site and day
+	unpublished []dayFile // of positions after the published one
 
 	retired []retirement
 }
@@ -123,15 +136,16 @@ func (l *layout) missing() error {
 			}
 		}
 	}
-	return nil
+	return l.missingDays()
 }
 
-// scan reads what a folder of parts holds. Parts that count must cover the log
-// from its beginning without a hole: anything else is an error.
-func scan(dir, name string) (*layout, error) {
+// scan reads what a folder of parts holds that is published at a position.
+// Parts of the log that count must cover it from its beginning without a hole:
+// anything else is an error.
+func scan(dir, name string, at domain.Position) (*layout, error) {
 	l := &layout{dir: dir, name: name}
 	l.scanOthers()
-	if err := l.scanClosed(); err != nil {
+	if err := errors.Join(l.scanClosed(), l.scanDays(at)); err != nil {
 		return nil, err
 	}
 	l.base = 1
@@ -348,7 +362,7 @@ func (l *layout) delete(path string) error {
 			return err
 		}
 	} else {
-		for _, table := range parted() {
+		for _, table := range tablesBeside(path) {
 			file := beside(path, table)
 			if err := remove(file); err != nil {
 				return err
@@ -369,7 +383,7 @@ func (l *layout) delete(path string) error {
 		}
 	}
 	if filepath.Dir(path) != l.dir {
-		for _, table := range parted() {
+		for _, table := range tablesBeside(path) {
 			_ = os.Remove(filepath.Dir(beside(path, table))) // if it is empty now
 		}
 	}

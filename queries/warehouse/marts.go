@@ -89,7 +89,7 @@ func (c *concluder) devices(span domain.Interval) error {
 				estimated++
 			}
 		}
-		row := []any{c.facts.Next, string(c.site.Site), string(d.Device), span.Start, c.zone.of(span.Start)}
+		row := []any{string(c.site.Site), string(d.Device), string(d.Kind), text(d.Model), text(d.Use), span.Start, c.zone.of(span.Start)}
 		for _, q := range columns {
 			if q == nil {
 				row = append(row, nil)
@@ -152,7 +152,7 @@ func (c *concluder) endRun(device domain.DeviceID, q *counted) error {
 		return nil
 	}
 	q.run = nil
-	return c.tables.add("estimates", c.facts.Next, string(c.site.Site), string(device), q.channel.String(), r.span.Start, r.span.End,
+	return c.tables.add("estimates", string(c.site.Site), string(device), q.channel.String(), r.span.Start, r.span.End,
 		c.zone.of(r.span.Start), r.intervals, r.value, unitOf(q.channel), r.position)
 }
 
@@ -226,7 +226,7 @@ func (c *concluder) used(slot domain.Interval, gpu []usage.Row, terms []*accrual
 				cost = price.Add(held.Dispatch.Adder).Mul(d.energy.MegawattHours()).Round(margin.Places)
 			}
 		}
-		err := c.tables.add("usage", c.facts.Next, string(c.site.Site), string(id), slot.Start, slot.End, c.zone.of(slot.Start),
+		err := c.tables.add("usage", string(c.site.Site), string(id), slot.Start, slot.End, c.zone.of(slot.Start),
 			int64(times[id]), energy, state, string(c.site.Currency), cost)
 		if err != nil {
 			return err
@@ -250,7 +250,7 @@ func (c *concluder) accrue(slot domain.Interval, terms []*accrual.Contract) erro
 				now := domain.RoundRat(sum.Add(sum, p.Amount), margin.Places)
 				amount, before = now.Sub(before), now
 			}
-			err := c.tables.add("accruals", c.facts.Next, string(c.site.Site), string(t.Contract), t.Version, string(t.Buyer.ID), p.Charge.ID, string(p.Charge.Kind), p.Overage,
+			err := c.tables.add("accruals", string(c.site.Site), string(t.Contract), t.Version, string(t.Buyer.ID), p.Charge.ID, string(p.Charge.Kind), p.Overage,
 				slot.Start, slot.End, c.zone.of(slot.Start), domain.RoundRat(p.Quantity, margin.Places), rat(p.Estimated), rat(p.Used), string(t.Currency), amount)
 			if err != nil {
 				return err
@@ -337,7 +337,7 @@ func (c *concluder) classes(span domain.Interval) error {
 	for _, m := range models {
 		k := all[m]
 		metered := k.metered && !k.mixed
-		err := c.tables.add("class_pieces", c.facts.Next, string(c.site.Site), m, span.Start, c.zone.of(span.Start),
+		err := c.tables.add("class_pieces", string(c.site.Site), m, string(c.site.Currency), span.Start, c.zone.of(span.Start),
 			known(domain.ShareDifficulty{Int128: k.shares}.Decimal(), k.reported), known(k.revenue, k.earned),
 			known(int64(k.energy), metered), known(k.cost, metered), intervals, k.unknown)
 		if err != nil {

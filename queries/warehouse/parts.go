@@ -229,6 +229,7 @@ func (l *layout) views(next domain.Position, sites []siteStep) []relation {
 			all = append(all, l.live(r, next))
 		}
 	}
+	all = append(all, l.dailyViews(next)...)
 	steps := []string{"(NULL, NULL)"} // there may be no site
 	for _, s := range sites {
 		steps = append(steps, fmt.Sprintf("(%s, %d)", quoted(s.site), s.step))

@@ -83,9 +83,18 @@ type Publisher struct {
 	closed  map[domain.Position]figures // of closed periods, by the position of the closing
 	books   *books
 	held    *held
-	settled map[domain.SiteID]domain.Instant // up to where the tables hold the site's conclusions
 	last    Published
 	broken  bool // an error left the tables half filled
+
+	// Of the conclusions about days:
+	whole       bool            // none lies in parts
+	drawn       domain.Position // up to where stale is told of
+	stale       *stale          // what is drawn and may differ
+	opened      map[domain.SiteID]domain.Instant
+	known       map[domain.SiteID][]domain.Interval // where anything was known when they were drawn
+	generations map[domain.SiteID]int64             // of the site's files, where all days were drawn again
+	pool        []pooled
+	paid        map[paidDay]bool // by which they were drawn; nil: not told yet
 
 	background bool // files of more than inline bytes are joined beside the publications
 	inline     int64
@@ -140,7 +149,7 @@ func (p *Publisher) prepare(ctx context.Context) error {
 		err = fmt.Errorf("its schema is version %s, and this program's is %s", before.Schema, schemaVersion())
 	}
 	if err == nil && ok {
-		p.layout, err = scan(p.cfg.Dir, before.Parts)
+		p.layout, err = scan(p.cfg.Dir, before.Parts, before.Position)
 	}
 	if err == nil && ok {
 		p.before = before
@@ -165,7 +174,7 @@ func (p *Publisher) Anew(ctx context.Context) error {
 		return fmt.Errorf("name the folder of the parts: %w", err)
 	}
 	var err error
-	if p.layout, err = scan(p.cfg.Dir, fmt.Sprintf("%s%x", partsPrefix, name)); err != nil {
+	if p.layout, err = scan(p.cfg.Dir, fmt.Sprintf("%s%x", partsPrefix, name), 0); err != nil {
 		return err
 	}
 	p.before = Published{}
@@ -207,7 +216,10 @@ func (p *Publisher) reset(ctx context.Context) error {
 		p.engine = nil
 	}
 	var err error
-	if p.layout, err = scan(p.cfg.Dir, p.layout.name); err != nil {
+	if p.layout, err = scan(p.cfg.Dir, p.layout.name, p.before.Position); err != nil {
+		return err
+	}
+	if err := p.layout.clearDays(); err != nil {
 		return err
 	}
 	if err := p.ready(ctx); err != nil {
@@ -223,6 +235,9 @@ func (p *Publisher) ready(ctx context.Context) error {
 		return err
 	}
 	all := slices.Concat(relations(schemaSQL), relations(piecesSQL), relations(partsSQL))
+	for _, r := range relations(daysSQL) {
+		all = append(all, r.drawn())
+	}
 	p.tables = newTables(p.engine, "memory", all)
 	for _, r := range all {
 		if !r.view {
@@ -231,7 +246,9 @@ func (p *Publisher) ready(ctx context.Context) error {
 			}
 		}
 	}
-	p.history, p.settled, p.broken = newHistory(p.tables), map[domain.SiteID]domain.Instant{}, false
+	p.history, p.broken = newHistory(p.tables), false
+	p.drawn, p.paid, p.opened, p.known = p.before.Position, nil, map[domain.SiteID]domain.Instant{}, map[domain.SiteID][]domain.Interval{}
+	p.stale, p.generations = newStale(p.known), map[domain.SiteID]int64{}
 	if err := errors.Join(p.shape(ctx), p.serveReadings(ctx)); err != nil {
 		return fmt.Errorf("make tables: %w", err)
 	}
@@ -300,7 +317,7 @@ func (p *Publisher) follow(ctx context.Context, log eventlog.Log, f *facts.Facts
 	if p.books == nil {
 		p.books = newBooks(f)
 	}
-	if err := p.read(ctx, log, f.Next); err != nil {
+	if err := p.read(ctx, log, f); err != nil {
 		return err
 	}
 	if err := p.settleRows(ctx, f); err != nil {
@@ -329,10 +346,18 @@ func (p *Publisher) foreign(why string) error {
 		p.cfg.Dir, max(p.before.Position, p.layout.end()), why)
 }
 
-// read tells the tables of the events up to a position, and writes the parts
-// of those that no part holds yet.
-func (p *Publisher) read(ctx context.Context, log eventlog.Log, to domain.Position) error {
+// read tells the tables of the events up to where the facts are, and writes the
+// parts of those that no part holds yet.
+func (p *Publisher) read(ctx context.Context, log eventlog.Log, f *facts.Facts) error {
 	var opener wire.Opener
+	to := f.Next
+	if p.drawn == 0 {
+		p.drawn = to // nothing is drawn yet
+	} else if len(p.known) == 0 {
+		if err := p.recall(ctx, f); err != nil {
+			return err
+		}
+	}
 	for r, err := range log.ReadAll(ctx, p.history.next) {
 		if err != nil {
 			return err
@@ -350,6 +375,9 @@ func (p *Publisher) read(ctx context.Context, log eventlog.Log, to domain.Positi
 		if err := p.history.tell(rec); err != nil {
 			return fmt.Errorf("event at position %d: %w", r.Position, err)
 		}
+		if r.Position >= p.drawn {
+			p.stale.learn(rec.Event, f)
+		}
 		p.books.tell(rec)
 		if err := p.grow(r, rec); err != nil {
 			return fmt.Errorf("event at position %d: %w", r.Position, err)
@@ -363,6 +391,7 @@ func (p *Publisher) read(ctx context.Context, log eventlog.Log, to domain.Positi
 	if p.history.next != to {
 		return fmt.Errorf("the log ends at position %d, want %d", p.history.next, to)
 	}
+	p.drawn = to
 	return p.cut(ctx)
 }
 

@@ -33,7 +33,7 @@ func Relocate(ctx context.Context, dir string) (from string, err error) {
 		return "", nil //nolint:nilerr // a publisher has it
 	}
 	defer func() { err = errors.Join(err, held.Close()) }()
-	l, err := scan(dir, out.Parts)
+	l, err := scan(dir, out.Parts, out.Position)
 	if err != nil {
 		return "", fmt.Errorf("relocate warehouse %s: %w; make it anew with: wattbook warehouse rebuild", dir, err)
 	}

@@ -17,6 +17,12 @@ var schemaSQL string
 //go:embed parts.sql
 var partsSQL string
 
+//go:embed days.sql
+var daysSQL string
+
+//go:embed daily.sql
+var dailySQL string
+
 //go:embed pieces.sql
 var piecesSQL string
 
@@ -31,7 +37,7 @@ var derivedSQL string
 
 // schemaVersion names the tables and views: it changes with any word of them.
 func schemaVersion() string {
-	return domain.DigestOf([]byte(schemaSQL), []byte(partsSQL), []byte(piecesSQL), []byte(viewsSQL), []byte(macrosSQL), []byte(derivedSQL)).Short()
+	return domain.DigestOf([]byte(schemaSQL), []byte(partsSQL), []byte(daysSQL), []byte(dailySQL), []byte(wholeHours), []byte(piecesSQL), []byte(viewsSQL), []byte(macrosSQL), []byte(derivedSQL)).Short()
 }
 
 // parted are the tables that lie in Parquet parts. The readings are written
@@ -75,9 +81,10 @@ var (
 	createLine = regexp.MustCompile(`^CREATE (TABLE|VIEW) ([a-z_]+)`)
 	// columnLine is a line with a comment behind it: of a table the name, the
 	// type and the comment; of a view the last name before the comma.
-	tableColumn = regexp.MustCompile(`^  ([A-Za-z_]+) ([A-Z]+(?:\(\d+,\d+\))?(?:\[\])?)(?: NOT NULL)?,? -- (.+)$`)
-	viewColumn  = regexp.MustCompile(`([a-z_]+),? -- (.+)$`)
-	decimalType = regexp.MustCompile(`^DECIMAL\((\d+),(\d+)\)$`)
+	tableColumn  = regexp.MustCompile(`^  ([A-Za-z_]+) ([A-Z]+(?:\(\d+,\d+\))?(?:\[\])?)(?: NOT NULL)?,? -- (.+)$`)
+	viewColumn   = regexp.MustCompile(`([a-z_]+),? -- (.+)$`)
+	positionLine = regexp.MustCompile(`(?m)^  position .+\n`)
+	decimalType  = regexp.MustCompile(`^DECIMAL\((\d+),(\d+)\)$`)
 )
 
 // relations reads definitions: statements that end with a semicolon at the end
@@ -122,6 +129,13 @@ func newColumn(name, typ, comment string) column {
 		c.limit = power10(c.width)
 	}
 	return c
+}
+
+// drawn returns r without its first column, the position: as it is drawn, and
+// lies in a part.
+func (r relation) drawn() relation {
+	r.columns, r.sql = r.columns[1:], positionLine.ReplaceAllString(r.sql, "")
+	return r
 }
 
 // comments returns the statements that publish the comments of r.

@@ -1,6 +1,6 @@
 -- Views of the finance warehouse that compute. The publisher puts the list of
--- Parquet files, the published position and the metering step of each site in place of the words in braces: a view that named a table would
--- not be found by clients of DuckDB 1.1 that attach the file.
+-- Parquet files, the published position and the metering step of each site in
+-- place of the words in braces.
 --
 -- The comment above a view and the comments behind the columns of its last
 -- SELECT are published with it (COMMENT ON).
@@ -41,3 +41,22 @@ SELECT
   evidence -- SHA-256 digest of the reply that it was read from
 FROM spread
 QUALIFY row_number() OVER (PARTITION BY site, device, channel, step ORDER BY position DESC, row DESC) = 1;
+
+-- Margins of each use by month of local days, likewise.
+CREATE VIEW margins_by_month AS
+SELECT
+  max(position) AS position, -- what the row knows: the events before it, as of all rows of this file
+  site, -- the site
+  strftime(local_day, '%Y-%m') AS month, -- of the local days: 2026-10
+  use, -- mining, ai, overhead, or site: all of them against the revenue meter
+  currency, -- of all amounts of the row
+  CAST(sum(energy_milliwatt_hours) AS BIGINT) AS energy_milliwatt_hours, -- that the use drew
+  sum(revenue) AS revenue, -- that it earned
+  sum(energy_cost) AS energy_cost, -- of its energy
+  sum(margin) AS margin, -- revenue less cost
+  CAST(sum(intervals) AS BIGINT) AS intervals, -- in the month, as far as anything is known of it
+  CAST(sum(unknown_intervals) AS BIGINT) AS unknown_intervals, -- of which the margin is not known
+  CAST(sum(estimated_intervals) AS BIGINT) AS estimated_intervals, -- in which a meter was estimated
+  ['estimated', 'stated', 'received'][min(list_position(['estimated', 'stated', 'received'], revenue_basis))] AS revenue_basis -- the least that mining revenue rests on: estimated, stated or received; NULL of uses without it
+FROM margins_by_day
+GROUP BY site, strftime(local_day, '%Y-%m'), use, currency;

@@ -154,6 +154,12 @@ func tryIn(dir, database, statement string) (rows []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	rows, err = rowsOf(c, statement)
+	return rows, errors.Join(err, c.Close())
+}
+
+// rowsOf returns the rows that a client gets, cells separated by a bar.
+func rowsOf(c *warehouse.Client, statement string) (rows []string, err error) {
 	err = c.Query(context.Background(), statement, func([]warehouse.Column) error { return nil }, func(row []any) error {
 		cells := make([]string, len(row))
 		for i, v := range row {
@@ -162,7 +168,7 @@ func tryIn(dir, database, statement string) (rows []string, err error) {
 		rows = append(rows, strings.Join(cells, "|"))
 		return nil
 	})
-	return rows, errors.Join(err, c.Close())
+	return rows, err
 }
 
 // contents are the rows of every relation in an order that does not depend on
@@ -174,15 +180,20 @@ func contents(t *testing.T, dir string) []string {
 
 func contentsOf(t *testing.T, dir, database string) []string {
 	t.Helper()
+	c, err := warehouse.OpenClient(context.Background(), dir, warehouse.Limits{Database: database})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
 	ask := func(statement string) []string {
-		rows, err := tryIn(dir, database, statement)
+		rows, err := rowsOf(c, statement)
 		if err != nil {
 			t.Fatalf("%s: %v", statement, err)
 		}
 		return rows
 	}
 	var all []string
-	for _, name := range ask("SELECT table_name FROM information_schema.tables WHERE table_catalog = 'wh' ORDER BY 1") {
+	for _, name := range ask("SELECT table_name FROM information_schema.tables WHERE table_catalog = 'wh' AND table_schema = 'main' ORDER BY 1") {
 		columns := "*"
 		if name == "published" {
 			columns = "* EXCLUDE (published_utc, folder, parts, open_epoch)"

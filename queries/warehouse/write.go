@@ -106,10 +106,18 @@ func linkPosition(path string) (at domain.Position) {
 // time take longer than all else.
 func (p *Publisher) shape(ctx context.Context) error {
 	var all strings.Builder
-	for _, r := range append(relations(schemaSQL), relations(piecesSQL)...) {
+	for _, r := range relations(schemaSQL) {
 		all.WriteString(r.sql)
 	}
 	for _, r := range relations(schemaSQL) {
+		all.WriteString(r.comments())
+	}
+	all.WriteString("CREATE SCHEMA " + openSchema + ";\n")
+	for _, r := range relations(daysSQL) {
+		r = r.drawn()
+		all.WriteString(strings.Replace(r.sql, "CREATE TABLE ", "CREATE TABLE "+openSchema+".", 1))
+		r.comment = "Rows of the view " + r.name + ": of days that are not over, or were over a moment ago."
+		r.name = openSchema + "." + r.name
 		all.WriteString(r.comments())
 	}
 	return p.engine.exec(ctx, "ATTACH ':memory:' AS shape; USE shape;\n"+all.String()+"USE memory")
@@ -120,19 +128,20 @@ func (p *Publisher) fill(ctx context.Context, f *facts.Facts, out Published) err
 	if err := p.engine.exec(ctx, "COPY FROM DATABASE shape TO pub (SCHEMA)"); err != nil {
 		return err
 	}
-	made := append(relations(schemaSQL), relations(piecesSQL)...)
+	made := relations(schemaSQL)
 	for _, r := range made {
-		columns := r.columnNames()
-		if slices.Contains(byInterval(), r.name) {
-			columns = strings.Replace(columns, "position", fmt.Sprintf("%d", out.Position), 1)
+		if err := p.engine.exec(ctx, fmt.Sprintf("INSERT INTO %[1]s SELECT %[2]s FROM memory.main.%[1]s", r.name, r.columnNames())); err != nil {
+			return err
 		}
-		if err := p.engine.exec(ctx, fmt.Sprintf("INSERT INTO %[1]s SELECT %[2]s FROM memory.main.%[1]s", r.name, columns)); err != nil {
+	}
+	for _, r := range relations(daysSQL) {
+		if err := p.engine.exec(ctx, fmt.Sprintf("INSERT INTO pub.%[3]s.%[1]s SELECT %[2]s FROM memory.main.%[1]s", r.name, r.drawn().columnNames(), openSchema)); err != nil {
 			return err
 		}
 	}
 	t := newTables(p.engine, "pub", made)
 	err := t.add("published", out.Position, instant(f.Recorded), out.At, out.Schema, out.LastEvent, out.ReadingRows, p.history.sum, out.Folder, out.Parts, out.OpenEpoch)
-	if err = errors.Join(err, p.concludeOpen(t, f), p.standing(t, f), p.closingRows(t), p.books.rows(t), t.flush(ctx)); err != nil {
+	if err = errors.Join(err, p.standing(t, f), p.closingRows(t), p.books.rows(t), t.flush(ctx)); err != nil {
 		return err
 	}
 	if err := p.engine.exec(ctx, derivedSQL); err != nil {

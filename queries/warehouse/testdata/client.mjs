@@ -23,13 +23,18 @@ FROM wh.published p, (SELECT count(*) AS n, sum(value) AS total, max(position) A
 let stop = false;
 process.stdin.on('data', () => { stop = true; });
 const report = { version: '', asked: 0, positions: [], wrong: [] };
-const attach = async () => { await connection.run(`ATTACH '${database}' AS wh (READ_ONLY)`); };
+report.version = String((await connection.runAndReadAll('SELECT version()')).getRows()[0][0]);
+const use = report.version.startsWith('v1.1.') || report.version.startsWith('v1.0.');
+const attach = async () => {
+  await connection.run(`ATTACH '${database}' AS wh (READ_ONLY)`);
+  if (use) await connection.run('USE wh');
+};
 
 await attach();
-report.version = String((await connection.runAndReadAll('SELECT version()')).getRows()[0][0]);
 while (!stop) {
   try {
     if (mode === 'reattach' && report.asked > 0) {
+      if (use) await connection.run('USE memory');
       await connection.run('DETACH wh');
       await attach();
     }
