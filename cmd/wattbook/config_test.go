@@ -8,7 +8,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"go.yaml.in/yaml/v3"
 )
 
 // edited is a case of a script: what changes in site.yaml, and what the
@@ -178,8 +177,8 @@ func FuzzConfiguration(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		in := &inspection{path: "site.yaml", file: "site.yaml", bad: map[*yaml.Node]bool{}}
-		in.parse(raw)
+		in := newInspection("site.yaml", "site.yaml")
+		in.parse(raw, &in.config, "site", "write one")
 		if in.root.node != nil {
 			in.checkValues()
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -16,8 +17,8 @@ func contractVerb() verb {
 		summary: "check, sign, amend or show an AI customer's contract",
 		help: `
 A contract is a YAML file; fixtures/contracts has one for each kind of charge.
-check says whether it can be billed, and if not, the file, the line and the
-rule; beside a book it also checks devices and indexes. sign records a new
+check says whether it can be billed, and if not, all mistakes at once, each with
+the file, the line and the rule; beside a book it also checks devices and indexes. sign records a new
 contract. amend records its next version, which replaces the terms from its
 start on: what was issued before then is corrected by notes at the next invoice
 run. show prints the versions on record.
@@ -47,6 +48,9 @@ func contract(ctx context.Context, p *program, args []string) error {
 		return p.contractCheck(ctx, name, site)
 	case (verb == "sign" || verb == "amend") && name != "":
 		d, err := p.readContractFile(name)
+		if err == nil {
+			err = d.err()
+		}
 		if err != nil {
 			return err
 		}
@@ -76,15 +80,21 @@ func (p *program) contractCheck(ctx context.Context, name, site string) error {
 	if err != nil {
 		return err
 	}
-	if p.host == nil && folder(s.Data).holdsBook() != nil {
-		return say("")
-	}
-	return p.withBook(ctx, func(b *book) error {
-		reg, err := b.siteNamed(first(string(d.signed.Site), site))
-		if err != nil {
+	if d.in.root.in == nil || p.host == nil && folder(s.Data).holdsBook() != nil {
+		if err := d.err(); err != nil {
 			return err
 		}
-		if err := d.against(b.facts, reg); err != nil {
+		return say("")
+	}
+	opened := false
+	err = p.withBook(ctx, func(b *book) error {
+		opened = true
+		reg, err := b.siteNamed(first(string(d.signed.Site), site))
+		if err != nil {
+			return errors.Join(d.err(), err)
+		}
+		d.against(b.facts, reg)
+		if err := d.err(); err != nil {
 			return err
 		}
 		if err := say("against " + s.Data); err != nil || p.common.json {
@@ -97,6 +107,10 @@ func (p *program) contractCheck(ctx context.Context, name, site string) error {
 		}
 		return nil
 	})
+	if err != nil && !opened {
+		err = errors.Join(d.err(), err)
+	}
+	return err
 }
 
 // first returns the first word that is not empty.
@@ -110,7 +124,7 @@ func first(words ...string) string {
 }
 
 // signContract records a contract, or the next version of one.
-func (e *engine) signContract(ctx context.Context, p *program, d contractDocument, site string, amend bool) error {
+func (e *engine) signContract(ctx context.Context, p *program, d *contractDocument, site string, amend bool) error {
 	reg, err := e.siteNamed(first(string(d.signed.Site), site))
 	if err != nil {
 		return err
@@ -134,7 +148,8 @@ func (e *engine) signContract(ctx context.Context, p *program, d contractDocumen
 	case amend && c.Version > next:
 		return configf("%s: version %d of contract %s leaves %d out", d.path, c.Version, c.Contract, next)
 	}
-	if err := d.against(e.facts, reg); err != nil {
+	d.against(e.facts, reg)
+	if err := d.err(); err != nil {
 		return err
 	}
 	before := e.recorded

@@ -89,7 +89,7 @@ func TestContractsThatCannotBeBilled(t *testing.T) {
 		{"usage", "zone: America/Chicago", "zone: America/Springfield", `:8: contract ember-usage: zone "America/Springfield" is not an IANA time zone`},
 		{"usage", "currency: USD", "currency: USX", `:7: contract ember-usage: `},
 		{"usage", "category: AE", "category: S", `:12: contract ember-usage: tax category S needs a rate`},
-		{"usage", "measure: gpu-hours", "mesure: gpu-hours", `:17: there is no key "mesure" here; did you mean "measure"?`},
+		{"usage", "measure: gpu-hours", "mesure: gpu-hours", `:17: charges[gpu-hours].mesure: there is no such key here; did you mean "measure"?`},
 		{"usage", "start: 2026-11-01", "start: next week", `:9: contract ember-usage: "next week" is not a time such as 2026-10-01`},
 		{"reserved", "2027-07-01", "2026-12-01", `:28: contract dawn-reserved: charge 1 (gpus): its ramp overlaps`},
 		{"reserved", "quantity: 16}", "quantity: 16, until: 2027-08-01}", `:28: contract dawn-reserved: charge 1 (gpus): its ramp overlaps or has a gap`},
@@ -176,4 +176,37 @@ func TestSigningAndAmending(t *testing.T) {
 	if got := wattbook(t, "contract", "show", "aurora", "--version", "2", "--json", "--data", data); got.code != exitOK || strings.Contains(got.out, `"version": 1`) || !strings.Contains(got.out, `"version": 2`) {
 		t.Errorf("show one version as JSON: exit %d\n%s", got.code, got.out)
 	}
+}
+
+// FuzzReadContract holds that no file panics, and that each of its mistakes
+// names the file and one of its lines.
+func FuzzReadContract(f *testing.F) {
+	for _, name := range []string{"commitment", "power", "reserved", "usage"} {
+		raw, err := os.ReadFile(filepath.Join("..", "..", "fixtures", "contracts", name+".yaml"))
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(string(raw))
+	}
+	for _, text := range []string{
+		small, "", "- id: a", "id: [", "id: a\n---\nid: b", "charges: &a [*a]\nmaintenance: *a", "charges: [{sla: &a {bands: [*a]}}]", "start: 2026-13-01\nend: x\nmaintenance: [{start: soon}]",
+		"charges:\n- {id: g, kind: reserved-gpus, rate: 1460.O, ramp: [{from: y}]}\n- {sla: 3, pue: [], tiers: [{up_to: z}], windows: [a]}", "tax: {rate_portion: 8.25, rate: 1}\ncurency: USD",
+	} {
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		d := readContract("c.yaml", []byte(text))
+		err := d.err()
+		if err == nil {
+			if err := d.signed.Validate(); err != nil && d.signed.Version > 0 {
+				t.Errorf("no mistake is told of a contract that cannot be billed: %v", err)
+			}
+			return
+		}
+		for line := range strings.Lines(err.Error()) {
+			if !strings.HasPrefix(line, "c.yaml:") {
+				t.Errorf("%q does not name the file", line)
+			}
+		}
+	})
 }

@@ -4,11 +4,10 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"go.yaml.in/yaml/v3"
 
@@ -126,150 +125,118 @@ type chargeFile struct {
 	} `yaml:"sla"`
 }
 
-// contractDocument is a contract that was read, with where its terms stand.
+// contractDocument is a contract that was read, with where its terms stand and
+// all that is wrong with it.
 type contractDocument struct {
 	path   string
-	root   *yaml.Node
+	in     *inspection
 	signed domain.ContractSigned
 }
 
-// readContract reads a contract's file. Its error names all mistakes: each with
-// the file, the line and the rule. Those of form come first, since what a file
-// means is not known before it has none.
-func readContract(name string, raw []byte) (contractDocument, error) {
-	d := contractDocument{path: name}
-	var root yaml.Node
-	if err := yaml.Unmarshal(raw, &root); err != nil {
-		return d, configf("contract %s: %w", name, err)
-	}
-	if len(root.Content) == 0 {
-		return d, configf("contract %s is empty", name)
-	}
-	d.root = root.Content[0]
-	return d, d.decode()
-}
-
-// decode reads the contract that the document's node is.
-func (d *contractDocument) decode() error {
+// readContract reads a contract's file, with all of its mistakes: each has the
+// file, the line and the rule. Of a value that cannot be read only that is told,
+// and nothing that follows from it.
+func readContract(name string, raw []byte) *contractDocument {
+	d := &contractDocument{path: name, in: newInspection(name, name)}
 	var c contractFile
-	form := checkTerms(d.path, d.root, reflect.TypeOf(c))
-	var types *yaml.TypeError
-	if err := d.root.Decode(&c); errors.As(err, &types) {
-		for _, e := range types.Errors { // "line 9: cannot unmarshal …"
-			if !strings.Contains(e, "already defined at line") { // which is said
-				form = append(form, configf("%s:%s", d.path, strings.TrimPrefix(e, "line ")))
-			}
-		}
-	} else if err != nil {
-		form = append(form, configf("contract %s: %w", d.path, err))
+	if d.in.parse(raw, &c, "contract", "fixtures/contracts has an example for each kind of charge"); d.in.root.in == nil {
+		return d
 	}
-	if len(form) > 0 {
-		return errors.Join(form...)
-	}
-	all := d.read(c)
+	rules := d.read(c)
 	// A version that is left out is given when the contract is signed.
 	check := d.signed
 	check.Version = max(check.Version, 1)
-	for _, m := range check.Mistakes() {
-		all = append(all, m)
+	for _, m := range append(rules, check.Mistakes()...) {
+		d.tell(m)
 	}
-	slices.SortStableFunc(all, func(a, b error) int { return d.line(a) - d.line(b) })
-	for i, err := range all {
-		all[i] = d.locate(err)
+	return d
+}
+
+// readContractFile is [readContract] of a file of the verb's folder.
+func (p *program) readContractFile(name string) (*contractDocument, error) {
+	raw, err := os.ReadFile(p.path(name))
+	if err != nil {
+		return nil, usagef("%v", err)
+	}
+	return readContract(name, raw), nil
+}
+
+// err returns all mistakes, in the order of the file, or nil.
+func (d *contractDocument) err() error {
+	d.in.sorted()
+	var all []error
+	for _, p := range d.in.problems {
+		all = append(all, configf("%s", p))
 	}
 	return errors.Join(all...)
 }
 
-// checkTerms refuses keys that the type does not have, and keys that are given
-// twice.
-func checkTerms(name string, n *yaml.Node, t reflect.Type) (all []error) {
-	for t.Kind() == reflect.Pointer {
-		t = t.Elem()
+// tell notes a term that breaks a rule, unless that follows from a value that
+// could not be read or from a key that is misspelt.
+func (d *contractDocument) tell(m *domain.TermError) {
+	if !d.follows(m) {
+		d.in.problems = append(d.in.problems, problem{File: d.path, Line: d.in.root.walk(m.Path).line, Text: m.Error()})
 	}
-	switch {
-	case n.Kind == yaml.SequenceNode && t.Kind() == reflect.Slice:
-		for _, c := range n.Content {
-			all = append(all, checkTerms(name, c, t.Elem())...)
-		}
-	case n.Kind == yaml.MappingNode && t.Kind() == reflect.Struct:
-		fields := fieldsOf(t)
-		known := make([]string, 0, len(fields))
-		for f := range fields {
-			known = append(known, f)
-		}
-		slices.Sort(known)
-		seen := map[string]bool{}
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			key := n.Content[i]
-			field, ok := fields[key.Value]
-			switch {
-			case !ok:
-				all = append(all, configf("%s:%d: there is no key %q here; did you mean %q?", name, key.Line, key.Value, nearest(key.Value, known)))
-				continue
-			case seen[key.Value]:
-				all = append(all, configf("%s:%d: key %q is given twice", name, key.Line, key.Value))
-			}
-			seen[key.Value] = true
-			all = append(all, checkTerms(name, n.Content[i+1], t.FieldByIndex(field).Type)...)
-		}
-	}
-	return all
 }
 
-// readContractFile is [readContract] of a file of the verb's folder.
-func (p *program) readContractFile(name string) (contractDocument, error) {
-	raw, err := os.ReadFile(p.path(name))
-	if err != nil {
-		return contractDocument{}, usagef("%v", err)
+// follows reports whether a mistake may be there only because something in the
+// term, or a term beside it that the rule names, could not be read.
+func (d *contractDocument) follows(m *domain.TermError) bool {
+	parent, key := "", m.Path
+	if i := strings.LastIndexByte(m.Path, '/'); i >= 0 {
+		parent, key = m.Path[:i], m.Path[i+1:]
 	}
-	return readContract(name, raw)
-}
-
-// locate puts the file and the line of a term before the rule that it breaks.
-func (d contractDocument) locate(err error) error {
-	if line := d.line(err); line > 0 {
-		return configf("%s:%d: %s", d.path, line, err)
-	}
-	return err
-}
-
-// line returns the line of the term that an error is about, or 0.
-func (d contractDocument) line(err error) int {
-	var term *domain.TermError
-	if !errors.As(err, &term) {
-		return 0
-	}
-	at := d.root
-	for key := range strings.SplitSeq(term.Path, "/") {
-		next := child(at, key)
-		if next == nil {
-			break
+	words := strings.FieldsFunc(m.Rule, func(r rune) bool { return r != '_' && !unicode.IsLetter(r) })
+	names := func(term string) bool {
+		if term == key || term == key+"_portion" {
+			return true
 		}
-		at = next
+		return len(term) >= len("rate") && term != "start" && slices.Contains(words, strings.TrimSuffix(term, "_portion"))
 	}
-	return at.Line
-}
-
-// child returns the value of a key or the element of a number, or nil.
-func child(n *yaml.Node, key string) *yaml.Node {
-	switch n.Kind {
-	case yaml.MappingNode:
-		for i := 0; i+1 < len(n.Content); i += 2 {
-			if name := n.Content[i].Value; name == key || name == key+"_portion" {
-				return n.Content[i+1]
-			}
+	at, rest := d.in.root, parent
+	if d.in.bad[at.node] {
+		return true
+	}
+	for rest != "" {
+		k, more, _ := strings.Cut(rest, "/")
+		next, ok := below(at, k)
+		if !ok {
+			return slices.Contains(d.in.meant[at.node], k)
 		}
-	case yaml.SequenceNode:
-		if i, err := strconv.Atoi(key); err == nil && i < len(n.Content) {
-			return n.Content[i]
+		if at, rest = next, more; d.in.bad[at.node] {
+			return true
 		}
 	}
-	return nil
+	if slices.ContainsFunc(d.in.meant[at.node], names) {
+		return true
+	}
+	for i := 0; at.node.Kind == yaml.MappingNode && i+1 < len(at.node.Content); i += 2 {
+		if names(at.node.Content[i].Value) && d.unread(at.node.Content[i+1]) {
+			return true
+		}
+	}
+	own, ok := below(at, key)
+	return ok && d.unread(own.node)
+}
+
+// below returns the value of a key or the element of a number, if it is there.
+func below(p place, key string) (place, bool) {
+	next := p.walk(key)
+	return next, next.node != p.node
+}
+
+// unread reports whether anything in a value could not be read. An alias is not
+// followed below what it stands for, which may hold the alias.
+func (d *contractDocument) unread(n *yaml.Node) bool {
+	if n.Kind == yaml.AliasNode {
+		return d.in.bad[n.Alias]
+	}
+	return d.in.bad[n] || len(d.in.meant[n]) > 0 || slices.ContainsFunc(n.Content, d.unread)
 }
 
 // read makes the event of a file, and returns the rules that only a file can
 // break.
-func (d *contractDocument) read(c contractFile) (all []error) {
+func (d *contractDocument) read(c contractFile) (all []*domain.TermError) {
 	fail := func(path, format string, args ...any) {
 		all = append(all, &domain.TermError{Contract: c.ID, Path: path, Rule: fmt.Sprintf(format, args...)})
 	}
@@ -280,16 +247,28 @@ func (d *contractDocument) read(c contractFile) (all []error) {
 	}
 	at := func(path, s string) domain.Instant {
 		t, err := localTime(s, zone)
-		if err != nil {
-			fail(path, "%v", err)
+		if err == nil {
+			return t
+		}
+		if fail(path, "%v", err); d.in != nil {
+			d.tell(all[len(all)-1])
+			all = all[:len(all)-1]
+			if term := d.in.root.walk(path); term.node != d.in.root.node {
+				d.in.bad[term.node] = true // nothing more is said of it
+			}
 		}
 		return t
 	}
 	d.signed = domain.ContractSigned{
 		Site: c.Site, Contract: c.ID, Version: c.Version, Seller: c.Seller.party(), Buyer: c.Buyer.party(), Series: c.Series,
-		Currency: domain.Currency(c.Currency), Zone: c.Zone, Start: at("start", c.Start), PaymentDays: c.PaymentDays,
+		Currency: domain.Currency(c.Currency), Zone: c.Zone, PaymentDays: c.PaymentDays,
 		Tax:            domain.Tax{Name: c.Tax.Name, Rate: c.Tax.Rate, Reason: c.Tax.Reason, Category: c.Tax.Category},
 		BuyerReference: c.BuyerReference, OrderReference: c.OrderReference, PrepaidPortion: c.PrepaidPortion,
+	}
+	if c.Start != "" {
+		d.signed.Start = at("start", c.Start)
+	} else {
+		fail("start", "start is missing; write when the contract begins, such as 2026-10-01")
 	}
 	if c.End != "" {
 		d.signed.End = at("end", c.End)
@@ -313,7 +292,10 @@ func (d *contractDocument) read(c contractFile) (all []error) {
 // rules that only a file can break.
 func (c contractFile) event(site domain.SiteID) (domain.ContractSigned, []error) {
 	var d contractDocument
-	wrong := d.read(c)
+	var wrong []error
+	for _, m := range d.read(c) {
+		wrong = append(wrong, m)
+	}
 	d.signed.Site = site
 	return d.signed, wrong
 }
@@ -395,16 +377,17 @@ func localTime(s string, zone *time.Location) (domain.Instant, error) {
 
 // against checks a contract against what the log knows: its site, its devices,
 // its indexes, and that its windows change where metering intervals do.
-func (d contractDocument) against(f *facts.Facts, site domain.SiteRegistered) error {
+func (d *contractDocument) against(f *facts.Facts, site domain.SiteRegistered) {
 	c := d.signed
-	var all []error
 	fail := func(path, format string, args ...any) {
-		all = append(all, d.locate(&domain.TermError{Contract: c.Contract, Path: path, Rule: fmt.Sprintf(format, args...)}))
+		d.tell(&domain.TermError{Contract: c.Contract, Path: path, Rule: fmt.Sprintf(format, args...)})
 	}
 	var known []string
 	for _, dev := range f.Devices(site.Site) {
 		known = append(known, string(dev.Device))
 	}
+	_, err := domain.ParseCurrency(string(c.Currency))
+	priced := func(index domain.NodeID) bool { return err != nil || f.Priced(index, c.Currency) } // what is no currency is said
 	for i, ch := range c.Charges {
 		path := "meters"
 		if ch.SLA != nil {
@@ -419,7 +402,7 @@ func (d contractDocument) against(f *facts.Facts, site domain.SiteRegistered) er
 		if ch.Kind == domain.ChargePassThrough && index == "" {
 			index = site.Node
 		}
-		if index != "" && !f.Priced(index, c.Currency) {
+		if index != "" && !priced(index) {
 			fail(fmt.Sprintf("charges/%d/index", i), "charge %d (%s): index %s has no published price in %s; import some first", i+1, ch.ID, index, c.Currency)
 		}
 		for j, w := range ch.Windows {
@@ -430,5 +413,4 @@ func (d contractDocument) against(f *facts.Facts, site domain.SiteRegistered) er
 			}
 		}
 	}
-	return errors.Join(all...)
 }

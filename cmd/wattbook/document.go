@@ -49,7 +49,12 @@ type inspection struct {
 	config   siteConfig
 	root     place
 	problems []problem
-	bad      map[*yaml.Node]bool // values that could not be read: nothing more is said of them
+	bad      map[*yaml.Node]bool     // values that could not be read: nothing more is said of them
+	meant    map[*yaml.Node][]string // keys that are probably meant by keys that there are not, by what they stand in
+}
+
+func newInspection(path, file string) *inspection {
+	return &inspection{path: path, file: file, bad: map[*yaml.Node]bool{}, meant: map[*yaml.Node][]string{}}
 }
 
 // err returns everything that is wrong as one error: a *configError, unless
@@ -89,7 +94,7 @@ func (in *inspection) resolve(name string) string {
 // readDocument reads a configuration file by its keys, without asking what its
 // values mean. Problems are told of the name.
 func readDocument(path, name string) *inspection {
-	in := &inspection{path: path, file: name, bad: map[*yaml.Node]bool{}}
+	in := newInspection(path, name)
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		var at *os.PathError
@@ -99,12 +104,12 @@ func readDocument(path, name string) *inspection {
 		in.problems = []problem{{File: name, Text: fmt.Sprintf("cannot be read: %v; name the file that describes the site", err)}}
 		return in
 	}
-	in.parse(raw)
+	in.parse(raw, &in.config, "site", `"wattbook demo --devices" writes an example of every key`)
 	return in
 }
 
-// parse reads the text of the file.
-func (in *inspection) parse(raw []byte) {
+// parse reads the text of the file, which describes one of something, into v.
+func (in *inspection) parse(raw []byte, v any, one, hint string) {
 	dec := yaml.NewDecoder(bytes.NewReader(raw))
 	var document yaml.Node
 	if err := dec.Decode(&document); err != nil && !errors.Is(err, io.EOF) {
@@ -112,20 +117,20 @@ func (in *inspection) parse(raw []byte) {
 		return
 	}
 	if len(document.Content) == 0 || document.Content[0].Tag == "!!null" {
-		in.problems = []problem{{File: in.file, Text: `is empty; "wattbook demo --devices" writes an example of every key`}}
+		in.problems = []problem{{File: in.file, Text: "is empty; " + hint}}
 		return
 	}
 	var more yaml.Node
 	switch err := dec.Decode(&more); {
 	case err == nil:
-		in.problems = []problem{{File: in.file, Line: more.Line, Text: "a second document begins; one file describes one site: remove the line --- and write one description"}}
+		in.problems = []problem{{File: in.file, Line: more.Line, Text: fmt.Sprintf("a second document begins; one file describes one %s: remove the line --- and write one description", one)}}
 		return
 	case !errors.Is(err, io.EOF):
 		in.problems = []problem{in.malformed(err)}
 		return
 	}
 	in.root = place{in: in, node: document.Content[0], line: document.Content[0].Line}
-	in.root.decode(reflect.ValueOf(&in.config).Elem())
+	in.root.decode(reflect.ValueOf(v).Elem())
 }
 
 // malformed is a text that is no YAML.
@@ -312,7 +317,9 @@ func (p place) decodeStruct(v reflect.Value) {
 		index, ok := fields[key.Value]
 		switch first := lines[key.Value]; {
 		case !ok:
-			here.failf("there is no such key here; did you mean %q?", nearest(key.Value, known))
+			likely := nearest(key.Value, known)
+			here.failf("there is no such key here; did you mean %q?", likely)
+			p.in.meant[p.node] = append(p.in.meant[p.node], likely)
 		case first > 0:
 			here.failf("is given twice, first on line %d; remove one", first)
 		default:
