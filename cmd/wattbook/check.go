@@ -24,7 +24,8 @@ func checkVerb() verb {
 Reads the configuration of a site as "wattbook serve" would, and says everything
 that is wrong with it, each with its line, its key and what to write. It asks no
 device and records nothing. If a data folder is named, by --data or by the
-configuration, and holds a book, what contradicts the book is told as well.
+configuration, and holds a book, what contradicts the book is told as well, and
+where a meter's registers are not what its last reply was understood by.
 
 A sound configuration gives what would be polled, and how often. The exit code
 is 2 if the configuration is wrong, and 1 if it contradicts the book.
@@ -71,7 +72,12 @@ func check(ctx context.Context, p *program, args []string) error {
 			return err
 		}
 		if there && s.Chosen || p.host != nil {
-			if err := p.withBook(ctx, func(b *book) error { return in.against(b.facts, s.Data, false) }); err != nil {
+			if err := p.withBook(ctx, func(b *book) error {
+				if err := in.against(b.facts, s.Data, false); err != nil {
+					return err
+				}
+				return in.registersAgainst(ctx, p, b)
+			}); err != nil {
 				return err
 			}
 		}
