@@ -2,19 +2,9 @@ package kurrentlog_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"errors"
 	"fmt"
-	"math/big"
-	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -218,30 +208,6 @@ func TestTheLogFollowsTheLeader(t *testing.T) {
 	}
 }
 
-// certificate returns what a server needs for TLS, and the file that makes a
-// client believe it.
-func certificate(t *testing.T) (*tls.Config, string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "wattbook test"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, MinVersion: tls.VersionTLS12}, file
-}
-
 // as puts a name and a password into a connection string.
 func as(url, user string) string { return strings.Replace(url, "://", "://"+user+"@", 1) }
 
@@ -268,7 +234,10 @@ func TestDefect4NoCredentialsWithoutTLS(t *testing.T) {
 	log = open(t, as(s.URL(), "else:guess"), func(c *kurrentlog.Config) { c.Plaintext, c.User, c.Password = true, "book", "secret" })
 	mustAppend(t, log, write("things-1", eventlog.Any, draft("b", 0)))
 
-	secure, ca := certificate(t)
+	secure, ca, err := server.Certificate(t.TempDir(), time.Now(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
 	s = start(t, server.Config{Users: users, TLS: secure})
 	url := s.URL() + "&tlsCaFile=" + ca
 	log = open(t, as(url, "book:secret"))

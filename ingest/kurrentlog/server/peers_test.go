@@ -2,16 +2,8 @@ package server_test
 
 import (
 	"bytes"
-	"crypto/ecdsa"
-	"crypto/elliptic"
 	"crypto/rand"
-	"crypto/tls"
-	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
-	"encoding/pem"
-	"math/big"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -146,7 +138,10 @@ func without(v any, key string) any {
 // two, and credentials.
 func TestAClientOfOthersIsKnownByItsPassword(t *testing.T) {
 	peers(t, "@eventstore/db-client")
-	secure, ca := certificate(t)
+	secure, ca, err := server.Certificate(t.TempDir(), time.Now(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
 	cfg := server.Config{TLS: secure, Users: map[string]string{"book": "secret"}}
 	leader, err := server.Start(cfg)
 	if err != nil {
@@ -168,28 +163,4 @@ func TestAClientOfOthersIsKnownByItsPassword(t *testing.T) {
 	if n := len(leader.Events()); n != 1 {
 		t.Errorf("the cluster holds %d events, want 1", n)
 	}
-}
-
-// certificate returns what a server needs for TLS, and the file that makes a
-// client believe it.
-func certificate(t *testing.T) (*tls.Config, string) {
-	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "wattbook test"},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IsCA: true, BasicConstraintsValid: true, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	file := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(file, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}, MinVersion: tls.VersionTLS12}, file
 }
