@@ -25,8 +25,8 @@ each (average), or those that --lot names, which must sum to the amount and the
 network fee. wattbook journal coin lists the lots. The venue's confirmation is
 kept as evidence if it is given. The same reference again is the same sale. More
 than the books hold at that time is refused. A sale that was made before the end of a
-month that is closed is booked on the day on which it is recorded, at the fair value
-of the end of that month: closed books do not change.
+month that is closed is booked on the day on which it is recorded, and leaves at the
+fair value of the end of that month, at which the closed books carry it.
 
 Example: wattbook coin sell --amount 0.5 --proceeds 49105.71 --fee 14.73 --reference T-88 --at 2026-11-03T15:00Z`,
 		run: coinSell,

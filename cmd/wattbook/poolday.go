@@ -156,6 +156,9 @@ func (d poolDay) text() string {
 		case s.Unsplit:
 			parts = fmt.Sprintf("subsidy and fees %s - pool fee %s + other %s = ", sat(s.Subsidy), sat(s.PoolFee), sat(s.Other))
 		}
+		if s.Credits > 1 {
+			parts = fmt.Sprintf("of %d credits: %s", s.Credits, parts)
+		}
 		fmt.Fprintf(&b, "STATED   %s%s sat\n         observed by %s at %s, reply with SHA-256 %s\n", parts, sat(s.Net), s.Origin.Source, s.Origin.Observed, s.Origin.Evidence)
 	}
 	fmt.Fprintf(&b, "RECEIVED %s sat\n", sat(r.Received))

@@ -128,7 +128,7 @@ read m2 2026-10-14..2026-10-15 0.002shares every=1h
 now 2026-10-16T09:00
 statement foundry/acct 2026-10-14 subsidy=7500000 fees=24000 fee=150480 net=7373520
 payout foundry/acct 2026-10-15T06:00 7373520
-statement ocean/west 2026-10-14 subsidy=7500000 fees=24000 fee=75240 net=7448760 shares=0.024`)
+statement ocean/west 2026-10-14 subsidy=7500000 fees=24000 fee=75240 net=7448760 shares=0.024 credits=2`)
 	file, csv := filepath.Join(t.TempDir(), "claim.proof"), filepath.Join(t.TempDir(), "p.csv")
 	if err := os.WriteFile(csv, []byte("time,txid,address,amount_btc\n2026-10-15T08:00:00Z,"+strings.Repeat("4f", 32)+",bc1q,0.0744876\n"), 0o600); err != nil {
 		t.Fatal(err)
@@ -148,7 +148,7 @@ statement ocean/west 2026-10-14 subsidy=7500000 fees=24000 fee=75240 net=7448760
 		{[]string{"pool", "reconcile", "--from", "2026-10-14", "--to", "2026-10-14", "--account", "acct"}, exitOK, []string{"foundry, account acct"}},
 		{[]string{"pool", "reconcile", "--period", "2026-10", "--account", "east"}, exitUsage, []string{`--account "east" is no pool account of the site; want foundry/acct or ocean/west`}},
 		{append([]string{"pool", "explain"}, day...), exitUsage, []string{"the site works for several pool accounts; say which by --account: foundry/acct or ocean/west"}},
-		{append([]string{"pool", "explain", "--account", "ocean"}, day...), exitOK, []string{"EXPECTED under TIDES less 1 %", "sigma of 7,448,763"}},
+		{append([]string{"pool", "explain", "--account", "ocean"}, day...), exitOK, []string{"EXPECTED under TIDES less 1 %", "sigma of 7,448,763", "STATED   of 2 credits: subsidy 7,500,000"}},
 		{append([]string{"pool", "dispute", "--account", "west", "--by", "ana", "-o", file}, day...), exitOK, []string{"CLAIM of 7,448,760 sat"}},
 		{[]string{"prove", "--check", file, "--key", folder(dir).publicKey()}, exitOK, []string{"PROVED   ocean/west", "the day comes out to the satoshi"}},
 		{[]string{"replay"}, exitOK, []string{"reconciliations"}},
