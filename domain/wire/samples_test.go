@@ -120,6 +120,10 @@ func firstSamples() []domain.Event {
 			Pool: "foundry", Account: "cedarbend", Interval: between(0, 0, 23, 59), Subsidy: 35_851_600, Fees: 502_200, PoolFee: 727_076,
 			Other: -3, Net: 35_626_721, Hashrate: integer("601500000000000000"), Complete: true, Origin: origin,
 		},
+		domain.PoolStatementReceived{
+			Pool: "ocean", Account: "cedar-bend", Interval: between(0, 0, 23, 59), Subsidy: 9_817_061, PoolFee: 196_339, Net: 9_620_722, Complete: true, Origin: origin,
+			Shares: domain.ShareDifficulty{Int128: integer("196974596150600000000")}, Unsplit: true, Zone: "Asia/Singapore", Credits: 3,
+		},
 		domain.PayoutReceived{Pool: "foundry", Account: "cedarbend", Transaction: "f4184fc5", Address: "bc1qcedar", At: at(6, 0), Amount: 35_626_721, Origin: origin},
 		domain.PoolPayoutStated{
 			Pool: "foundry", Account: "cedarbend", Reference: "8812", Rail: domain.RailChain, Status: domain.PayoutPaid, At: at(6, 0),
