@@ -403,7 +403,7 @@ func (d *contractDocument) against(f *facts.Facts, site domain.SiteRegistered) {
 			index = site.Node
 		}
 		if index != "" && !priced(index) {
-			fail(fmt.Sprintf("charges/%d/index", i), "charge %d (%s): index %s has no published price in %s; import some first", i+1, ch.ID, index, c.Currency)
+			fail(fmt.Sprintf("charges/%d/index", i), "charge %d (%s): index %s has no published price in %s; import some first: wattbook import prices FILE --node %s", i+1, ch.ID, index, c.Currency, index)
 		}
 		for j, w := range ch.Windows {
 			from, to, _, err := w.Minutes()

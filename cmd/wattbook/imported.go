@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 
 	"wattbook/domain"
 	"wattbook/domain/wire"
@@ -25,6 +26,10 @@ type importReport struct {
 	Rejected   int              `json:"rejected"`
 	Events     int              `json:"events"`
 	Restated   []restatedPeriod `json:"restated_periods"`
+	// Unused is the node of a file of prices, if no site and no contract is
+	// priced there; Nodes are those that are.
+	Unused string   `json:"unused_node,omitempty"`
+	Nodes  []string `json:"used_nodes,omitempty"`
 }
 
 // restatedPeriod is a closed period that the file says something new of.
@@ -55,6 +60,10 @@ func (e *engine) imported(ctx context.Context, f importedFile, got ingest.Report
 	for m, n := range got.Marks {
 		r.Marks[m.String()] = n
 	}
+	if nodes := e.usedNodes(); f.node != "" && !slices.Contains(nodes, f.node) {
+		r.Unused, r.Nodes = f.node, nodes
+		return r, nil // nothing follows from them
+	}
 	var changed []domain.Interval
 	for rec, err := range e.log.ReadAll(ctx, from) {
 		if err != nil {
@@ -82,6 +91,25 @@ func (e *engine) imported(ctx context.Context, f importedFile, got ingest.Report
 		}
 	}
 	return r, nil
+}
+
+// usedNodes returns the nodes at whose prices a site or a charge of a contract
+// is, or was, by name.
+func (e *engine) usedNodes() []string {
+	used := map[string]bool{}
+	for _, s := range e.facts.Sites() {
+		used[string(s.Node)] = true
+		for _, id := range e.facts.Contracts(s.Site) {
+			for _, c := range e.facts.ContractVersions(id) {
+				for _, ch := range c.Charges {
+					if ch.Index != "" {
+						used[string(ch.Index)] = true
+					}
+				}
+			}
+		}
+	}
+	return sortedKeys(used)
 }
 
 // about returns the intervals that a recorded fact changes something in.
@@ -134,6 +162,9 @@ func (e *engine) restated(site domain.SiteID, period domain.Period) []restatedIn
 // print writes the report as text.
 func (r importReport) print(out io.Writer, got ingest.Report) {
 	fmt.Fprintf(out, "%s: %s\n", r.File, got)
+	if r.Unused != "" {
+		fmt.Fprintf(out, "No site and no contract is priced at %s, so nothing follows from these prices until a contract names it as an index. Did you mean %s?\n", r.Unused, nearest(r.Unused, r.Nodes))
+	}
 	for _, p := range r.Restated {
 		fmt.Fprintf(out, "%s of %s is closed, as of position %d, and the file changes it in %s.\n", p.Period, r.Site, p.AsOf, counted(p.Changes, "place"))
 		fmt.Fprintf(out, "That is on record; the closing and the invoices stay as they were issued.\n")

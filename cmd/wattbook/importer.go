@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/csv"
 	"errors"
@@ -37,8 +38,10 @@ it says which, and which invoices would come out otherwise now.
 The kinds are:
   readings        device,channel,start,end,value,unit
   prices          prices of power; --time-column, --price-column, --zone,
-                  --step (15m unless it is given), --allow-gaps
-  bitcoin-prices  likewise
+                  --step (15m unless it is given), --allow-gaps, and --node if
+                  they are not those of the site's node: a charge may follow
+                  the index of another
+  bitcoin-prices  likewise, without --node
   difficulty      height,time,bits or difficulty
   block-fees      day,blocks,fees_btc: what the blocks of each UTC day paid
   allocations     what sacct --parsable2 prints; --account NAME=CUSTOMER,
@@ -62,7 +65,7 @@ Example: wattbook import readings hall-meter.csv --corrects`,
 func importKinds() map[string][]string {
 	prices := []string{"time-column", "price-column", "zone", "step", "allow-gaps", "corrects"}
 	return map[string][]string{
-		"readings": {"corrects"}, "prices": prices, "bitcoin-prices": prices, "difficulty": {}, "block-fees": {},
+		"readings": {"corrects"}, "prices": append([]string{"node"}, prices...), "bitcoin-prices": prices, "difficulty": {}, "block-fees": {},
 		"allocations": {"account", "unbilled", "zone"}, "payouts": {"address", "pool-account"}, "statements": {"columns", "zone", "pool-account"}, "contracts": {},
 	}
 }
@@ -70,7 +73,7 @@ func importKinds() map[string][]string {
 // importOptions are the flags of import.
 type importOptions struct {
 	site, timeColumn, priceColumn, zone, columns string
-	poolAccount                                  string
+	poolAccount, node                            string
 	step                                         domain.Duration
 	corrects, allowGaps                          bool
 	accounts, unbilled, addresses                []string
@@ -84,6 +87,7 @@ func importFile(ctx context.Context, p *program, args []string) error {
 	p.flags.BoolVar(&o.allowGaps, "allow-gaps", false, "read a price file with holes; they stay unknown")
 	p.flags.StringVar(&o.timeColumn, "time-column", "", "`column` of the times of a price file")
 	p.flags.StringVar(&o.priceColumn, "price-column", "", "`column` of the prices")
+	p.flags.StringVar(&o.node, "node", "", "`node` of the market that prices of power are of (default the site's)")
 	p.flags.StringVar(&o.zone, "zone", "", "time `zone` of times without an offset")
 	p.flags.StringVar(&o.columns, "columns", "", "`names` of the columns of a table of statements, such as day=Date,net=Earned")
 	p.flags.StringVar(&o.poolAccount, "pool-account", "", "`account` of the site's pool accounts that it is of, or POOL/ACCOUNT; needed if there are several")
@@ -103,6 +107,11 @@ func importFile(ctx context.Context, p *program, args []string) error {
 	o.step = domain.DurationOf(*step)
 	if err := importFlags(p.flags, rest[0]); err != nil {
 		return err
+	}
+	if o.node != "" {
+		if err := domain.CheckID("node", domain.NodeID(o.node)); err != nil {
+			return usagef("--node: %v", err)
+		}
 	}
 	return p.withEngine(ctx, func(e *engine) error { return e.importFile(ctx, p, o, rest[0], rest[1]) })
 }
@@ -421,7 +430,7 @@ func (o importOptions) location() (*time.Location, error) {
 
 func (f importedFile) prices(d ingest.Delivery, text []byte, zone *time.Location) (ingest.Delivery, error) {
 	options := market.CSV{
-		TimeColumn: f.timeColumn, PriceColumn: f.priceColumn, Node: f.site.Node, Currency: f.site.Currency,
+		TimeColumn: f.timeColumn, PriceColumn: f.priceColumn, Node: cmp.Or(domain.NodeID(f.node), f.site.Node), Currency: f.site.Currency,
 		Step: f.step, Location: zone, AllowGaps: f.allowGaps, Corrects: f.corrects, Until: f.now,
 	}
 	if options.TimeColumn == "" || options.PriceColumn == "" {

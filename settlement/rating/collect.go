@@ -260,8 +260,12 @@ func incomplete(f *facts.Facts, c *accrual.Contract, p accrual.Part, at, in doma
 	if len(p.Charge.Windows) > 0 {
 		return fmt.Errorf("contract %s, charge %s: no window prices %s", c.Contract, p.Charge.ID, at)
 	}
-	return fmt.Errorf("contract %s, charge %s: %w: there is no price of power at %s in %s for %s; import it with: wattbook import prices",
-		c.Contract, p.Charge.ID, ErrIncomplete, c.Index(p.Charge, at.Start), c.Currency, at)
+	index, how := c.Index(p.Charge, at.Start), "wattbook import prices"
+	if site, _ := f.SiteAt(c.Site, at.Start); site.Node != index {
+		how += " FILE --node " + string(index)
+	}
+	return fmt.Errorf("contract %s, charge %s: %w: there is no price of power at %s in %s for %s; import it with: %s",
+		c.Contract, p.Charge.ID, ErrIncomplete, index, c.Currency, at, how)
 }
 
 // line rounds a sum into an invoice line. A charge that came to nothing and
