@@ -21,6 +21,7 @@ meter revenue
 meter n4 under=revenue use=ai
 meter c1 under=revenue use=mining
 miner m1 under=c1
+gpu g under=n4
 difficulty 969696 2026-09-30 1d00ffff
 fees 2026-09-30 100 100000000
 bitcoin USD 2026-09-30..2026-11-05 24h 98211.42
@@ -28,8 +29,10 @@ price hb_south 2026-10@UTC 24h 50.0137
 contract aurora tax=0.0825
 charge space reserved-power 7 x 101.37
 charge power power-pass-through n4 loss=0.013
+charge sla sla-credit g outage=1h bands=0.97:0.1,0.9:0.3
 contract brightwater
 charge used on-demand-gpus 2.49
+charge sla sla-credit g on-claim outage=1h bands=0.999:0.05
 start j brightwater 3 2026-10-05T13:00
 end j 2026-10-07T07:13
 `
@@ -85,6 +88,11 @@ func TestTheJournalIsTheBooks(t *testing.T) {
 	}{
 		{"some days", func() { s.play(metered("2026-10-01..2026-10-14")) }},
 		{"more days", func() { s.play(metered("2026-10-14..2026-11-01")) }},
+		{"a device that is read but for two days", func() {
+			s.play("read g 2026-10-01..2026-10-20 2kWh every=24h\nread g 2026-10-22..2026-11-01 2kWh every=24h")
+		}},
+		{"a claim", func() { s.play("claim brightwater sla 2026-10") }},
+		{"a late reading of it", func() { s.play("read g 2026-10-20..2026-10-21 2kWh") }},
 		{"a late reading", func() { s.play("read c1 2026-10-10..2026-10-11 300kWh mark=corrected") }},
 		{"what arrived", func() { s.play("payout foundry/s 2026-10-15T06:00 8848224") }},
 		{"what the pool states", func() { s.play("statement foundry/s 2026-10-14 subsidy=7500000 fees=24000 fee=150480 net=7373520") }},
