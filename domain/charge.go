@@ -51,6 +51,14 @@ const (
 	ChargeSLACredit ChargeKind = "sla-credit"
 )
 
+// ChargeKinds returns the kinds that there are.
+func ChargeKinds() []ChargeKind {
+	return []ChargeKind{
+		ChargeReservedGPUs, ChargeOnDemandGPUs, ChargeReservedPower, ChargePassThrough, ChargeFixed, ChargeUsage,
+		ChargeDemand, ChargePercentage, ChargeMinimum, ChargeMaximum, ChargeCommitment, ChargeSLACredit,
+	}
+}
+
 // Charge is one priced term of a contract. Only the fields that its kind names
 // are set.
 type Charge struct {

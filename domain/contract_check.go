@@ -141,7 +141,7 @@ func (c Charge) checkKind(before map[string]Charge, report func(path, rule strin
 	case ChargePercentage, ChargeMinimum, ChargeMaximum, ChargeCommitment, ChargeSLACredit:
 		c.checkDerived(before, report)
 	default:
-		report("kind", fmt.Sprintf("kind %q is not known", c.Kind))
+		report("kind", fmt.Sprintf("kind %q is not known; want one of %q", c.Kind, ChargeKinds()))
 	}
 }
 
