@@ -29,9 +29,9 @@ func proveVerb() verb {
 		help: `
 Writes a file that someone who has neither the log nor this machine can check:
 an event with its place in a checkpoint that the log signed (C2SP tlog-proof),
-or every event that an invoice follows from, its readings among them. NUMBER may
-be that of a credit or debit note: the file then holds what it came from, with
-the invoice that it corrects.
+or every event that an invoice follows from, its readings among them, and how
+those that are estimates were made. NUMBER may be that of a credit or debit note:
+the file then holds what it came from, with the invoice that it corrects.
 
 --check verifies such a file, offline, with nothing but the log's public key;
 an invoice or a note is also computed again from the events in the file, and must come out

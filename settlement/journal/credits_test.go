@@ -41,7 +41,7 @@ func promised(t *rapid.T, zone, contractZone string) *logscript.Player {
 	}
 	play("now 2026-11-02T09:00")
 	terms := func(version, day int) {
-		play("contract aurora version=%d tax=0.0825 zone=%s from=2026-10-%02d@%s", version, contractZone, day, contractZone)
+		play("contract aurora version=%d tax=0.0825 zone=%[2]s from=2026-10-%02[3]d@%[2]s until=2026-11-01@%[2]s", version, contractZone, day)
 		play("charge space reserved-power 7 x %s until=%s\ncharge power power-pass-through n4 loss=0.013\ncharge used on-demand-gpus 2.49", decimal("rate", 1, 30_000, 2),
 			rapid.SampledFrom([]string{"2026-11-01", "2026-12-01", fmt.Sprintf("2026-10-%02dT11:00", max(day, 2))}).Draw(t, "until"))
 		play("charge sla sla-credit %s outage=%dh of=%s bands=0.999:0.0333,0.97:0.15,0.9:%s cap=%s", rapid.SampledFrom([]string{"g", "h", "g,h"}).Draw(t, "devices"), draw("outage", 0, 9),
@@ -108,4 +108,51 @@ func TestExpectedCreditsAreTheInvoices(t *testing.T) {
 	if given == 0 {
 		t.Error("no month gave a credit")
 	}
+}
+
+// TestBooksOfAContractOfAnotherZone holds that where a contract's months are not
+// those of the site, the books come to its invoice all the same: whatever part of
+// the month was closed when it was issued, what is closed later changes nothing.
+func TestBooksOfAContractOfAnotherZone(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		zones := []string{"UTC", "America/Chicago", "Europe/Berlin", "Asia/Tokyo"}
+		p := promised(t, rapid.SampledFrom(zones).Draw(t, "zone"), rapid.SampledFrom(zones).Draw(t, "zone of the contract"))
+		for _, month := range rapid.SampledFrom([][]string{{"2026-10"}, {"2026-09", "2026-10"}, {"2026-10", "2026-11"}, {"2026-09", "2026-10", "2026-11"}}).Draw(t, "months") {
+			more := map[string]string{"2026-09": "2026-08-31..2026-09-30", "2026-11": "2026-11-02..2026-12-02"}[month]
+			if more != "" {
+				if err := p.Play("read revenue "+more+" 7440kWh every=24h", "read n4 "+more+" 2400kWh every=24h"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if month == "2026-11" {
+				if err := p.Play("now 2026-12-03"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := run(t.Context(), p, month); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f := known(t, p)
+		inv, ok := f.Invoice("aurora", domain.Period{Year: 2026, Month: 10})
+		if !ok || len(f.Invoices()) != 1 {
+			t.Fatalf("%d invoices, want that of October", len(f.Invoices()))
+		}
+		books, err := journal.Build(t.Context(), p.Log, "s", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		income := domain.Decimal{}
+		for _, b := range journal.TrialBalance(books.Entries) {
+			if strings.HasPrefix(b.Account, "Assets:ContractAsset:Unbilled:") {
+				t.Errorf("%s of %s stays unbilled", b.Amount, b.Account)
+			}
+			if strings.HasPrefix(b.Account, "Income:AI:") {
+				income = income.Sub(b.Amount)
+			}
+		}
+		if want := inv.Invoice.Subtotal.Decimal(); !income.Equal(want) {
+			t.Errorf("income %s, invoiced %s", income, want)
+		}
+	})
 }
