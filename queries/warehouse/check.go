@@ -53,7 +53,10 @@ func ReadContents(ctx context.Context, dir string, limits Limits) (out Contents,
 	position, _ := row[0].(int64)
 	out.Position = domain.Position(position)
 	var whole domain.Digester
-	for _, r := range slices.Concat(relations(schemaSQL), relations(daysSQL), relations(partsSQL)) {
+	for _, r := range slices.Concat(relations(schemaSQL), relations(daysSQL), relations(viewsSQL), relations(partsSQL)) {
+		if r.name == "booked_values" {
+			continue
+		}
 		t, err := c.tableDigest(ctx, r.name)
 		if err != nil {
 			return out, fmt.Errorf("read warehouse %s: %s: %w", dir, r.name, err)

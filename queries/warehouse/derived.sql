@@ -1,25 +1,6 @@
 -- What the publisher computes from tables into tables, for every database that
 -- it publishes.
 
-INSERT INTO power_prices
-SELECT position, node, currency, start_utc, end_utc, price_per_megawatt_hour, price_as_published, source, recorded_utc, evidence
-FROM power_price_history
-QUALIFY row_number() OVER (PARTITION BY node, currency, start_utc, end_utc ORDER BY position DESC, row DESC) = 1
-ORDER BY ALL;
-
-INSERT INTO bitcoin_prices
-SELECT position, currency, start_utc, end_utc, price_per_bitcoin, price_as_published, source, recorded_utc, evidence
-FROM bitcoin_price_history
-QUALIFY row_number() OVER (PARTITION BY currency, start_utc, end_utc ORDER BY position DESC, row DESC) = 1
-ORDER BY ALL;
-
-INSERT INTO prices
-SELECT position, 'power', node, currency, start_utc, end_utc, price_per_megawatt_hour, 'MWh', price_as_published, source, recorded_utc, evidence
-FROM power_prices
-UNION ALL
-SELECT position, 'bitcoin', NULL, currency, start_utc, end_utc, price_per_bitcoin, 'BTC', price_as_published, source, recorded_utc, evidence
-FROM bitcoin_prices;
-
 INSERT INTO receivables_ageing
 WITH noted AS (
   SELECT corrects AS number, sum(total) AS amount FROM credit_notes GROUP BY 1

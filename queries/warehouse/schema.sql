@@ -106,22 +106,7 @@ CREATE TABLE devices (
   host VARCHAR -- node that a GPU is built into
 );
 
--- Prices of power that count: the last that was published for each interval.
--- Where intervals of several lengths cover an instant, the shortest counts.
-CREATE TABLE power_prices (
-  position BIGINT NOT NULL, -- of the event
-  node VARCHAR NOT NULL, -- settlement point
-  currency VARCHAR NOT NULL, -- of the price
-  start_utc TIMESTAMP NOT NULL, -- of the interval
-  end_utc TIMESTAMP NOT NULL, -- of the interval
-  price_per_megawatt_hour DECIMAL(28,10), -- NULL if it is too large for the column
-  price_as_published VARCHAR NOT NULL, -- all digits
-  source VARCHAR, -- what brought it
-  recorded_utc TIMESTAMP NOT NULL, -- when the log recorded it
-  evidence VARCHAR -- SHA-256 digest of the reply that it was read from
-);
-
--- Prices of power as markets published them, restated ones included. The table
+-- Prices of power as markets published them, restated ones included. The view
 -- power_prices has those that count.
 CREATE TABLE power_price_history (
   position BIGINT NOT NULL, -- of the event
@@ -139,22 +124,8 @@ CREATE TABLE power_price_history (
   evidence VARCHAR -- SHA-256 digest of the reply that it was read from
 );
 
--- Prices of bitcoin that count: the last that was published for each interval.
--- Where intervals of several lengths cover an instant, the shortest counts.
-CREATE TABLE bitcoin_prices (
-  position BIGINT NOT NULL, -- of the event
-  currency VARCHAR NOT NULL, -- of the price
-  start_utc TIMESTAMP NOT NULL, -- of the interval
-  end_utc TIMESTAMP NOT NULL, -- of the interval
-  price_per_bitcoin DECIMAL(28,10), -- NULL if it is too large for the column
-  price_as_published VARCHAR NOT NULL, -- all digits
-  source VARCHAR, -- what brought it
-  recorded_utc TIMESTAMP NOT NULL, -- when the log recorded it
-  evidence VARCHAR -- SHA-256 digest of the reply that it was read from
-);
-
 -- Prices of bitcoin as markets published them, restated ones included. The
--- table bitcoin_prices has those that count.
+-- view bitcoin_prices has those that count.
 CREATE TABLE bitcoin_price_history (
   position BIGINT NOT NULL, -- of the event
   row BIGINT NOT NULL, -- in the event
@@ -166,22 +137,6 @@ CREATE TABLE bitcoin_price_history (
   corrects BOOLEAN NOT NULL, -- the market restates what it published before
   source VARCHAR, -- what brought it
   observed_utc TIMESTAMP, -- when the source had it
-  recorded_utc TIMESTAMP NOT NULL, -- when the log recorded it
-  evidence VARCHAR -- SHA-256 digest of the reply that it was read from
-);
-
--- All prices that count, of power and of bitcoin.
-CREATE TABLE prices (
-  position BIGINT NOT NULL, -- of the event
-  product VARCHAR NOT NULL, -- power or bitcoin
-  node VARCHAR, -- settlement point of power
-  currency VARCHAR NOT NULL, -- of the price
-  start_utc TIMESTAMP NOT NULL, -- of the interval
-  end_utc TIMESTAMP NOT NULL, -- of the interval
-  price DECIMAL(28,10), -- per unit; NULL if it is too large for the column
-  unit VARCHAR NOT NULL, -- MWh or BTC
-  price_as_published VARCHAR NOT NULL, -- all digits
-  source VARCHAR, -- what brought it
   recorded_utc TIMESTAMP NOT NULL, -- when the log recorded it
   evidence VARCHAR -- SHA-256 digest of the reply that it was read from
 );

@@ -60,3 +60,57 @@ SELECT
   ['estimated', 'stated', 'received'][min(list_position(['estimated', 'stated', 'received'], revenue_basis))] AS revenue_basis -- the least that mining revenue rests on: estimated, stated or received; NULL of uses without it
 FROM margins_by_day
 GROUP BY site, strftime(local_day, '%Y-%m'), use, currency;
+
+-- Prices of power that count: the last that was published for each interval.
+-- Where intervals of several lengths cover an instant, the shortest counts.
+CREATE VIEW power_prices AS
+SELECT
+  position, -- of the event
+  node, -- settlement point
+  currency, -- of the price
+  start_utc, -- of the interval
+  end_utc, -- of the interval
+  price_per_megawatt_hour, -- NULL if it is too large for the column
+  price_as_published, -- all digits
+  source, -- what brought it
+  recorded_utc, -- when the log recorded it
+  evidence -- SHA-256 digest of the reply that it was read from
+FROM power_price_history
+QUALIFY row_number() OVER (PARTITION BY node, currency, start_utc, end_utc ORDER BY position DESC, row DESC) = 1;
+
+-- Prices of bitcoin that count: the last that was published for each interval.
+-- Where intervals of several lengths cover an instant, the shortest counts.
+CREATE VIEW bitcoin_prices AS
+SELECT
+  position, -- of the event
+  currency, -- of the price
+  start_utc, -- of the interval
+  end_utc, -- of the interval
+  price_per_bitcoin, -- NULL if it is too large for the column
+  price_as_published, -- all digits
+  source, -- what brought it
+  recorded_utc, -- when the log recorded it
+  evidence -- SHA-256 digest of the reply that it was read from
+FROM bitcoin_price_history
+QUALIFY row_number() OVER (PARTITION BY currency, start_utc, end_utc ORDER BY position DESC, row DESC) = 1;
+
+-- All prices that count, of power and of bitcoin.
+CREATE VIEW prices AS
+SELECT
+  position, -- of the event
+  product, -- power or bitcoin
+  node, -- settlement point of power
+  currency, -- of the price
+  start_utc, -- of the interval
+  end_utc, -- of the interval
+  price, -- per unit; NULL if it is too large for the column
+  unit, -- MWh or BTC
+  price_as_published, -- all digits
+  source, -- what brought it
+  recorded_utc, -- when the log recorded it
+  evidence -- SHA-256 digest of the reply that it was read from
+FROM (
+  SELECT 'power' AS product, price_per_megawatt_hour AS price, 'MWh' AS unit, * FROM power_prices
+  UNION ALL BY NAME
+  SELECT 'bitcoin' AS product, price_per_bitcoin AS price, 'BTC' AS unit, * FROM bitcoin_prices
+);
