@@ -145,7 +145,7 @@ type fault struct {
 func faults() []fault {
 	return []fault{
 		{
-			name: "never answers", silent: "no answer in time", timeout: 50 * time.Millisecond,
+			name: "never answers", silent: "no answer in time", timeout: 500 * time.Millisecond,
 			misbehave: func(_ *testing.T, _ *fake.MeterServer, st *shown) {
 				st.set(fake.MeterState{Fault: fake.MeterFaultSilent})
 			},
