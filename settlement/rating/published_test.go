@@ -65,6 +65,13 @@ func TestPublishedPriceModels(t *testing.T) {
 			t.Errorf("%s: %s units cost %s, want %s", c.source, c.quantity, got.FloatString(6), c.want)
 		}
 	}
+	// Minutes and megabytes are one invoice.
+	for want, m := range map[string]domain.PriceModel{"739.4": domain.Graduated, "279.8": domain.Volume} {
+		of := rating.Price(domain.Charge{Model: m, Block: dec("10"), Tiers: minutes}, big.NewRat(1500, 1))
+		if of.Add(of, rating.Price(domain.Charge{Model: m, Tiers: megabytes}, big.NewRat(2048, 1))); of.Cmp(dec(want).Rat()) != 0 {
+			t.Errorf("killbill-docs catalog-usage.adoc, %s: minutes and megabytes cost %s, want %s", m, of.FloatString(2), want)
+		}
+	}
 	// What is billed at 22 after 12 were billed before: 15 + 7.
 	more := new(big.Rat).Sub(rating.Price(graduated, big.NewRat(22, 1)), rating.Price(graduated, big.NewRat(12, 1)))
 	if more.Cmp(big.NewRat(22, 1)) != 0 {
@@ -128,5 +135,56 @@ func TestPublishedInvoices(t *testing.T) {
 				t.Errorf("got %s, want %s: %+v", got, c.want, inv.Lines)
 			}
 		})
+	}
+}
+
+// TestPublishedTrueUpAndCredit holds the parts of lago's
+// spending_minimum_spec.rb: 8.00 used of a minimum of 10.00 over 25 of 28 days,
+// and the credit of the 15 days that are left of it. A note of ours makes the
+// invoice and the note together come to what the invoice would have been, and so
+// rounds their tax once; the published credit is taxed by itself.
+func TestPublishedTrueUpAndCredit(t *testing.T) {
+	p := logscript.New()
+	if err := p.Play("now 2026-04-01", "site s step=1h", "meter revenue", "contract aurora from=2026-02-04 tax=0.2", "charge used on-demand-gpus 1", "charge least minimum 10",
+		"start j aurora 8 2026-02-10T00:00", "end j 2026-02-10T01:00"); err != nil {
+		t.Fatal(err)
+	}
+	f, err := p.Facts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	inv, err := rating.Draft(f, "aurora", domain.Period{Year: 2026, Month: time.February})
+	if err != nil {
+		t.Fatal(err)
+	}
+	round := func(r *big.Rat) domain.Money {
+		m, err := domain.Currency("USD").Round(domain.RoundRat(r, 6))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	portion := func(m domain.Money, num, den int64) domain.Money {
+		r := m.Decimal().Rat()
+		return round(r.Mul(r, big.NewRat(num, den)))
+	}
+	trueUp, credit := inv.Lines[1].Amount, portion(inv.Subtotal, 15, 25)
+	refund := credit.Add(portion(credit, 1, 5))
+	for _, c := range []struct {
+		what string
+		got  domain.Money
+		want string
+	}{
+		{"true-up", trueUp, "0.93"},
+		{"tax of it", portion(trueUp, 1, 5), "0.19"},
+		{"invoice", inv.Total, "10.72"},
+		{"credit", credit, "5.36"},
+		{"tax of it", portion(credit, 1, 5), "1.07"},
+		{"refund", refund, "6.43"},
+		{"due", inv.Total.Sub(refund), "4.29"},
+	} {
+		if c.got.Amount() != c.want {
+			t.Errorf("%s: %s, want %s", c.what, c.got.Amount(), c.want)
+		}
 	}
 }
