@@ -331,8 +331,9 @@ func passThroughDetail(ch domain.Charge, intervals int64, currency domain.Curren
 	if ch.Index != "" {
 		detail += " at " + string(ch.Index)
 	}
-	if c := collar(ch); c != "" {
-		detail += c + ","
+	bounds := collar(ch)
+	if detail += bounds; bounds != "" && !ch.Adder.IsZero() {
+		detail += ","
 	}
 	if !ch.Adder.IsZero() {
 		detail += fmt.Sprintf(" plus %s %s per MWh", ch.Adder, currency)
