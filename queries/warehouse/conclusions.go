@@ -18,6 +18,9 @@ type concluder struct {
 	site   domain.SiteRegistered
 	table  *facts.Table
 	zone   *zone
+
+	models  []string // of the site's miners
+	byModel map[string]*class
 }
 
 // terms returns the terms of the site that hold at an instant.

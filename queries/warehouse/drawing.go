@@ -3,6 +3,7 @@ package warehouse
 import (
 	"context"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -64,6 +65,16 @@ func (p *Publisher) days(table *facts.Table, z *zone) (over []localDay, open dom
 // settleRows draws the days that are over and not drawn yet, or not any more,
 // and those that are not over.
 func (p *Publisher) settleRows(ctx context.Context, f *facts.Facts) error {
+	if err := p.settleDays(ctx, f); err != nil {
+		return err
+	}
+	p.books.forget(p.stale.first())
+	p.stale = newStale(p.known)
+	return p.drawOpen(ctx, f)
+}
+
+// settleDays draws the days that are over and not drawn yet, or not any more.
+func (p *Publisher) settleDays(ctx context.Context, f *facts.Facts) error {
 	if err := p.tellDays(ctx, f); err != nil {
 		return err
 	}
@@ -86,9 +97,27 @@ func (p *Publisher) settleRows(ctx context.Context, f *facts.Facts) error {
 		p.opened[site.Site] = open
 		p.known[site.Site] = f.Table(site.Site).Extent(beginning)
 	}
-	p.books.forget(p.stale.first())
-	p.stale = newStale(p.known)
-	return p.drawOpen(ctx, f)
+	return nil
+}
+
+// drawAhead begins to draw the days that are over of a warehouse that is made
+// from the beginning of the log, beside the reading of it. What it returns waits
+// for that, and has a publisher take over what was drawn.
+func (p *Publisher) drawAhead(ctx context.Context, f *facts.Facts) (take func(*Publisher) error, err error) {
+	if !p.fresh() || len(p.layout.days) > 0 {
+		return func(*Publisher) error { return nil }, nil
+	}
+	q := &Publisher{cfg: p.cfg, layout: &layout{dir: p.layout.dir, name: p.layout.name, work: p.layout.work}}
+	if err := q.begin(ctx, spillName+"-days", nil); err != nil {
+		return nil, err
+	}
+	done := make(chan error, 1)
+	go func() { done <- q.settleDays(ctx, f) }()
+	return func(p *Publisher) error {
+		err := errors.Join(<-done, q.engine.close())
+		p.layout.days = q.layout.days
+		return err
+	}, nil
 }
 
 // target is a file of days that is to be written.

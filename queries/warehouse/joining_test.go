@@ -1,6 +1,7 @@
 package warehouse_test
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -71,4 +72,40 @@ func TestFilesAreJoinedIntoLargerOnes(t *testing.T) {
 	if files := ask(t, inline.dir, "SELECT count(*) = count(DISTINCT (position, row)) FROM readings"); files[0] != "true" {
 		t.Error("after a restart a reading is there twice")
 	}
+}
+
+// TestAWarehouseThatIsMadeFromTheBeginningHasLargeFiles makes one in several
+// files, goes on with it after a restart, and wants what small parts say.
+func TestAWarehouseThatIsMadeFromTheBeginningHasLargeFiles(t *testing.T) {
+	small := newSite(t, nil)
+	bulk := newSite(t, func(c *warehouse.Config) { c.Rows, c.Bulk, c.Parts = 300, 1000, 3 })
+	for _, date := range []string{"2026-10-14", "2026-10-15", "2026-10-16"} {
+		small.readDay(date)
+		small.publish()
+		bulk.readDay(date)
+	}
+	if _, err := bulk.out.Publish(canceled(t), bulk.player.Log, bulk.facts()); err == nil {
+		t.Error("a publication that is given up was published")
+	}
+	bulk.publish()
+	if kinds := closedFiles(t, bulk.dir); kinds["c"] < 3 || len(kinds) != 1 {
+		t.Errorf("files %v, want some that are not joined", kinds)
+	}
+	bulk.close()
+	bulk.open()
+	for _, s := range []*site{small, bulk} {
+		s.readDay("2026-10-17")
+		s.publish()
+	}
+	if got, want := contents(t, bulk.dir), contents(t, small.dir); !slices.Equal(got, want) {
+		t.Errorf("%d rows in large files that are not the %d in small ones", len(got), len(want))
+	}
+}
+
+// canceled returns a context that is done.
+func canceled(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx
 }

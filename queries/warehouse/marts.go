@@ -347,8 +347,21 @@ func (c *concluder) classes(span domain.Interval) error {
 	return nil
 }
 
-// minerClasses returns the classes of the site's miners by model, in order.
+// minerClasses returns the classes of the site's miners by model, in order,
+// before anything is known of them.
 func (c *concluder) minerClasses() (models []string, all map[string]*class) {
+	if c.models == nil {
+		c.models, c.byModel = c.classesNow()
+	}
+	all = make(map[string]*class, len(c.byModel))
+	for model, k := range c.byModel {
+		all[model] = &class{miners: k.miners, meters: k.meters, mixed: k.mixed}
+	}
+	return c.models, all
+}
+
+// classesNow finds the classes of miners, and the meters of each.
+func (c *concluder) classesNow() (models []string, all map[string]*class) {
 	all = map[string]*class{}
 	for _, d := range c.facts.Devices(c.site.Site) {
 		if d.Kind != domain.KindMiner {

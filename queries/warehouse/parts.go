@@ -2,6 +2,7 @@ package warehouse
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -38,11 +39,11 @@ func (p *Publisher) store(ctx context.Context, query, path string) error {
 	return settle(tmp, path)
 }
 
-// storePart writes the files of a part, one for each table. What a process
+// storePart writes the files of a part, one for each of the tables. What a process
 // that was killed wrote of it is in no view yet, since the readings are not
 // there.
-func (p *Publisher) storePart(ctx context.Context, n part, query func(table string) string) error {
-	for _, table := range parted() {
+func (p *Publisher) storePart(ctx context.Context, n part, tables []string, query func(table string) string) error {
+	for _, table := range tables {
 		path := n.of(table)
 		if err := makeDir(filepath.Dir(path)); err != nil {
 			return err
@@ -72,10 +73,10 @@ func (p *Publisher) cut(ctx context.Context) error {
 		return nil
 	}
 	n.path = filepath.Join(p.layout.openDir(lastParted, n.epoch), fmt.Sprintf("part-%d-%d.parquet", n.first, n.last))
-	if err := p.tellNames(ctx); err != nil {
+	if err := p.engine.tellNames(ctx); err != nil {
 		return err
 	}
-	err := p.storePart(ctx, n, func(table string) string {
+	err := p.storePart(ctx, n, parted(), func(table string) string {
 		if table == lastParted {
 			return heldQuery // in its order already
 		}
@@ -89,10 +90,8 @@ func (p *Publisher) cut(ctx context.Context) error {
 	}
 	p.layout.open = append(p.layout.open, n)
 	p.history.rows, p.held = 0, newHeld()
-	for _, table := range parted() {
-		if err := p.engine.exec(ctx, "TRUNCATE "+table); err != nil {
-			return err
-		}
+	if err := p.emptyParts(ctx); err != nil {
+		return err
 	}
 	if sizeOf(p.layout.open) >= p.cfg.Large { // when much is read at once
 		return p.closeEpoch(ctx)
@@ -127,6 +126,16 @@ func (p *Publisher) compact(ctx context.Context) error {
 			return err
 		}
 		p.layout.replace(of, whole)
+	}
+	return nil
+}
+
+// emptyParts empties the tables of what was collected for a part.
+func (p *Publisher) emptyParts(ctx context.Context) error {
+	for _, table := range parted() {
+		if err := p.engine.exec(ctx, "TRUNCATE "+table); err != nil {
+			return err
+		}
 	}
 	return nil
 }
@@ -187,6 +196,90 @@ func (p *Publisher) closeEpoch(ctx context.Context) error {
 	return p.openEpoch(ctx)
 }
 
+// bulk writes the files of a warehouse that is made from the beginning of the
+// log: large ones, each of the events and decisions at once, and of the readings
+// while the next one is filled. What a file holds is in order, so that none is
+// joined.
+type bulk struct {
+	p       *Publisher
+	engine  *engine
+	held    *held
+	whole   part
+	writing chan error // or nil
+}
+
+// cut begins to write what was collected.
+func (b *bulk) cut(ctx context.Context) error {
+	p, l := b.p, b.p.layout
+	if err := errors.Join(b.wait(), p.tables.flush(ctx)); err != nil {
+		return err
+	}
+	b.whole = part{epoch: l.epoch, first: l.end(), last: p.history.next - 1}
+	b.whole.path = l.closedPath(b.whole)
+	if err := p.storePart(ctx, b.whole, parted()[:len(parted())-1], func(table string) string { return ordered("FROM "+table, table) }); err != nil {
+		return err
+	}
+	if b.engine == nil {
+		var err error
+		if b.engine, err = newEngine(engineLimits{Memory: p.cfg.Memory, Threads: 1, Spill: l.tmp(spillName + "-bulk")}); err != nil {
+			return err
+		}
+		if err := b.engine.serveReadings(ctx, func() *held { return b.held }); err != nil {
+			return err
+		}
+	}
+	if err := makeDir(filepath.Dir(b.whole.path)); err != nil {
+		return err
+	}
+	b.held = p.held
+	b.writing = make(chan error, 1)
+	go func() { b.writing <- b.write(ctx) }()
+	p.history.rows, p.held = 0, newHeld()
+	l.closed = append(l.closed, b.whole)
+	l.epoch++
+	return p.emptyParts(ctx)
+}
+
+func (b *bulk) write(ctx context.Context) error {
+	tmp := b.p.layout.tmp(filepath.Base(b.whole.path))
+	if err := errors.Join(b.engine.tellNames(ctx), b.engine.exec(ctx, copyTo(heldQuery, tmp))); err != nil {
+		return err
+	}
+	return settle(tmp, b.whole.path)
+}
+
+// wait waits until the readings of the last file are written.
+func (b *bulk) wait() error {
+	if b.writing == nil {
+		return nil
+	}
+	err := <-b.writing
+	b.writing, b.held = nil, nil
+	if err != nil {
+		return err
+	}
+	l := b.p.layout
+	return l.closed[len(l.closed)-1].measure()
+}
+
+// end opens the epoch after the files that were written.
+func (b *bulk) end(ctx context.Context) error {
+	err := b.wait()
+	if b.engine == nil {
+		return err
+	}
+	l := b.p.layout
+	for n := l.base; n < l.epoch; n++ {
+		if sentinel := filepath.Join(l.openDir(lastParted, n), sentinelName); len(globbed(sentinel)) > 0 {
+			l.retired = append(l.retired, retirement{path: sentinel})
+		}
+	}
+	l.base = l.epoch
+	err = errors.Join(err, b.engine.close(), b.p.openEpoch(ctx))
+	b.engine = nil
+	return err
+}
+
 // closedPath is where a compacted file lies.
 func (l *layout) closedPath(p part) string {
 	return filepath.Join(l.closedDir(lastParted, p.epoch), fmt.Sprintf("%s-%d-%d.parquet", compactedKind(p.level), p.first, p.last))
@@ -204,7 +297,7 @@ func joinQuery(of []part, table string) string {
 // join writes the rows of several parts into one and names it.
 func (p *Publisher) join(ctx context.Context, whole *part, of []part) error {
 	whole.path = p.layout.closedPath(*whole)
-	if err := p.storePart(ctx, *whole, func(table string) string { return joinQuery(of, table) }); err != nil {
+	if err := p.storePart(ctx, *whole, parted(), func(table string) string { return joinQuery(of, table) }); err != nil {
 		return err
 	}
 	return whole.measure()

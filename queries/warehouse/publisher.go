@@ -34,11 +34,13 @@ type Config struct {
 	// is how many compacted files of one level there are before they become
 	// one: 8.
 	Parts, Merge int
-	// Large is how many bytes of readings make a file that stays as it is: 128
-	// MiB, some 15 million readings.
+	// Large is how many bytes of readings make a file that stays as it is: 24
+	// MiB, some 2 million readings.
 	Large int64
-	// Rows bounds a part: 300,000. They are in memory while it is filled.
-	Rows int
+	// Rows bounds a part: 300,000. They are in memory while it is filled. Bulk
+	// bounds a file of a warehouse that is made from the beginning of the log:
+	// 3,000,000. It is written while the next one is filled.
+	Rows, Bulk int
 	// Links is how many of the last databases stay under the name of their
 	// position: 8.
 	Links int
@@ -50,8 +52,9 @@ func (c Config) withDefaults() Config {
 	c.Grace = cmp.Or(c.Grace, 2*domain.Day)
 	c.Parts = cmp.Or(c.Parts, 24)
 	c.Merge = cmp.Or(c.Merge, 8)
-	c.Large = cmp.Or(c.Large, 128<<20)
+	c.Large = cmp.Or(c.Large, 24<<20)
 	c.Rows = cmp.Or(c.Rows, 300_000)
+	c.Bulk = cmp.Or(c.Bulk, 3_000_000)
 	c.Links = cmp.Or(c.Links, 8)
 	c.Memory = cmp.Or(c.Memory, "512MB")
 	return c
@@ -230,30 +233,37 @@ func (p *Publisher) reset(ctx context.Context) error {
 
 // ready makes empty tables.
 func (p *Publisher) ready(ctx context.Context) error {
-	var err error
-	if p.engine, err = newEngine(engineLimits{Memory: p.cfg.Memory, Threads: 2, Spill: p.layout.tmp(spillName)}); err != nil {
+	err := p.begin(ctx, spillName, slices.Concat(relations(schemaSQL), relations(partsSQL)))
+	if err != nil {
 		return err
 	}
-	all := slices.Concat(relations(schemaSQL), relations(piecesSQL), relations(partsSQL))
+	if err := errors.Join(p.shape(ctx), p.engine.serveReadings(ctx, func() *held { return p.held })); err != nil {
+		return fmt.Errorf("make tables: %w", err)
+	}
+	p.closed, p.books, p.held = map[domain.Position]figures{}, nil, newHeld()
+	p.last, p.broken = Published{}, false
+	return nil
+}
+
+// begin makes an engine with empty tables: those of conclusions about days, and
+// others.
+func (p *Publisher) begin(ctx context.Context, spill string, others []relation) (err error) {
+	if p.engine, err = newEngine(engineLimits{Memory: p.cfg.Memory, Threads: 2, Spill: p.layout.tmp(spill)}); err != nil {
+		return err
+	}
+	all := slices.Concat(others, relations(piecesSQL))
 	for _, r := range relations(daysSQL) {
 		all = append(all, r.drawn())
 	}
 	p.tables = newTables(p.engine, "memory", all)
 	for _, r := range all {
-		if !r.view {
-			if err := p.engine.exec(ctx, r.sql); err != nil {
-				return fmt.Errorf("make tables: %w", err)
-			}
+		if err := p.engine.exec(ctx, r.sql); err != nil {
+			return fmt.Errorf("make tables: %w", err)
 		}
 	}
-	p.history, p.broken = newHistory(p.tables), false
+	p.history = newHistory(p.tables)
 	p.drawn, p.paid, p.opened, p.known = p.before.Position, nil, map[domain.SiteID]domain.Instant{}, map[domain.SiteID][]domain.Interval{}
 	p.stale, p.generations = newStale(p.known), map[domain.SiteID]int64{}
-	if err := errors.Join(p.shape(ctx), p.serveReadings(ctx)); err != nil {
-		return fmt.Errorf("make tables: %w", err)
-	}
-	p.closed, p.books, p.held = map[domain.Position]figures{}, nil, newHeld()
-	p.last = Published{}
 	return nil
 }
 
@@ -312,12 +322,19 @@ func (p *Publisher) Publish(ctx context.Context, log eventlog.Log, f *facts.Fact
 	return out, nil
 }
 
+// fresh reports whether the warehouse is made from the beginning of the log.
+func (p *Publisher) fresh() bool { return p.before.Position == 0 && !p.whole }
+
 // follow brings the tables to where the facts are.
 func (p *Publisher) follow(ctx context.Context, log eventlog.Log, f *facts.Facts) error {
 	if p.books == nil {
 		p.books = newBooks(f)
 	}
-	if err := p.read(ctx, log, f); err != nil {
+	ahead, err := p.drawAhead(ctx, f)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(p.read(ctx, log, f), ahead(p)); err != nil {
 		return err
 	}
 	if err := p.settleRows(ctx, f); err != nil {
@@ -348,9 +365,14 @@ func (p *Publisher) foreign(why string) error {
 
 // read tells the tables of the events up to where the facts are, and writes the
 // parts of those that no part holds yet.
-func (p *Publisher) read(ctx context.Context, log eventlog.Log, f *facts.Facts) error {
+func (p *Publisher) read(ctx context.Context, log eventlog.Log, f *facts.Facts) (err error) {
 	var opener wire.Opener
-	to := f.Next
+	to, rows, cut := f.Next, p.cfg.Rows, p.cut
+	b := &bulk{p: p}
+	if p.fresh() {
+		defer func() { err = errors.Join(err, b.end(ctx)) }()
+		rows, cut = p.cfg.Bulk, b.cut
+	}
 	if p.drawn == 0 {
 		p.drawn = to // nothing is drawn yet
 	} else if len(p.known) == 0 {
@@ -382,8 +404,8 @@ func (p *Publisher) read(ctx context.Context, log eventlog.Log, f *facts.Facts) 
 		if err := p.grow(r, rec); err != nil {
 			return fmt.Errorf("event at position %d: %w", r.Position, err)
 		}
-		if p.history.rows >= p.cfg.Rows {
-			if err := p.cut(ctx); err != nil {
+		if p.history.rows >= rows {
+			if err := cut(ctx); err != nil {
 				return err
 			}
 		}
@@ -392,6 +414,12 @@ func (p *Publisher) read(ctx context.Context, log eventlog.Log, f *facts.Facts) 
 		return fmt.Errorf("the log ends at position %d, want %d", p.history.next, to)
 	}
 	p.drawn = to
+	if p.fresh() && p.history.rows >= p.cfg.Rows {
+		err = b.cut(ctx)
+	}
+	if err = errors.Join(err, b.end(ctx)); err != nil {
+		return err
+	}
 	return p.cut(ctx)
 }
 

@@ -287,22 +287,59 @@ func (w *chunkWriter) count(column int, v domain.Int128) {
 	set(w, column, v.Big())
 }
 
-// tellNames tells DuckDB what the numbers of the readings that are held stand
-// for.
-func (p *Publisher) tellNames(ctx context.Context) error {
-	return p.engine.exec(ctx, fmt.Sprintf("SET VARIABLE held_names = CAST([%s] AS VARCHAR[])", quotedList(p.held.names)))
+// nameSource is the table function of the names that are held.
+type nameSource struct {
+	names []string
+	next  int
+	infos []duckdb.ColumnInfo
 }
 
-// serveReadings lets DuckDB read the readings that are held by then.
-func (p *Publisher) serveReadings(ctx context.Context) (err error) {
-	db := sql.OpenDB(struct{ driver.Connector }{p.engine.connector}) // which db does not close
+// ColumnInfos, Cardinality, Init and FillChunk implement
+// duckdb.ChunkTableSource.
+func (s *nameSource) ColumnInfos() []duckdb.ColumnInfo { return s.infos }
+
+func (s *nameSource) Cardinality() *duckdb.CardinalityInfo {
+	return &duckdb.CardinalityInfo{Cardinality: uint(len(s.names)), Exact: true}
+}
+
+func (s *nameSource) Init() { s.next = 0 }
+
+func (s *nameSource) FillChunk(chunk duckdb.DataChunk) error {
+	w := chunkWriter{chunk: chunk}
+	for full := duckdb.GetDataChunkCapacity(); w.row < full && s.next < len(s.names); w.row++ {
+		set(&w, 0, int64(s.next))
+		set(&w, 1, s.names[s.next])
+		s.next++
+	}
+	return errors.Join(w.err, chunk.SetSize(w.row))
+}
+
+// newNameSource describes the names that are held.
+func newNameSource(h *held) (*nameSource, error) {
+	number, err := duckdb.NewTypeInfo(duckdb.TYPE_BIGINT)
+	name, errName := duckdb.NewTypeInfo(duckdb.TYPE_VARCHAR)
+	return &nameSource{names: h.names, infos: []duckdb.ColumnInfo{{Name: "n", T: number}, {Name: "name", T: name}}}, errors.Join(err, errName)
+}
+
+// tellNames tells DuckDB what the numbers of the readings that are held stand
+// for.
+func (e *engine) tellNames(ctx context.Context) error {
+	return e.exec(ctx, "SET VARIABLE held_names = (SELECT list(name ORDER BY n) FROM held_names())")
+}
+
+// serveReadings lets DuckDB read the readings, and the names, that are held by
+// then.
+func (e *engine) serveReadings(ctx context.Context, now func() *held) (err error) {
+	db := sql.OpenDB(struct{ driver.Connector }{e.connector}) // which db does not close
 	defer func() { err = errors.Join(err, db.Close()) }()
 	conn, err := db.Conn(ctx)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close()) }()
-	return duckdb.RegisterTableUDF(conn, "held_readings", duckdb.ChunkTableFunction{
-		BindArguments: func(map[string]any, ...any) (duckdb.ChunkTableSource, error) { return newSource(p.held) },
-	})
+	return errors.Join(duckdb.RegisterTableUDF(conn, "held_readings", duckdb.ChunkTableFunction{
+		BindArguments: func(map[string]any, ...any) (duckdb.ChunkTableSource, error) { return newSource(now()) },
+	}), duckdb.RegisterTableUDF(conn, "held_names", duckdb.ChunkTableFunction{
+		BindArguments: func(map[string]any, ...any) (duckdb.ChunkTableSource, error) { return newNameSource(now()) },
+	}))
 }
