@@ -56,6 +56,15 @@ func (t Tax) Kind() TaxCategory {
 	return TaxStandard
 }
 
+// Same reports whether two taxes are of one category and rate, whatever they
+// are called.
+func (t Tax) Same(other Tax) bool { return t.Kind() == other.Kind() && t.Rate.Equal(other.Rate) }
+
+// IsZero reports whether no tax is named.
+func (t Tax) IsZero() bool {
+	return t.Name == "" && t.Reason == "" && t.Category == "" && t.Rate.IsZero()
+}
+
 // ContractSigned records a version of an AI customer's contract. Versions of a
 // contract are numbered from 1; a later one replaces the terms from its Start.
 type ContractSigned struct {

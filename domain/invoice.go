@@ -34,6 +34,16 @@ type InvoiceLine struct {
 	Estimated Decimal `json:"estimated_quantity,omitzero"`
 	// Detail says how the amount came about, for people.
 	Detail string `json:"detail,omitempty"`
+	// Tax is what the line is under; zero: the invoice's Tax. A note that takes
+	// lines back under the rate that they were charged under says so.
+	Tax Tax `json:"tax,omitzero"`
+}
+
+// TaxPart is the tax on those of an invoice's lines that are under one tax.
+type TaxPart struct {
+	Tax  Tax   `json:"tax"`
+	Base Money `json:"base"` // what the lines come to
+	Due  Money `json:"due"`
 }
 
 // Invoice is a rated period of a contract, with all that its documents show.
@@ -55,6 +65,9 @@ type Invoice struct {
 	Tax      Tax           `json:"tax"`
 	TaxDue   Money         `json:"tax_amount"`
 	Total    Money         `json:"total"`
+	// Taxes are the parts of TaxDue where the lines are under more than one
+	// tax. None: all of it is under Tax.
+	Taxes []TaxPart `json:"taxes,omitempty"`
 	// Daily is the annex: what the customer used on each local day.
 	Daily []DailyUsage `json:"daily"`
 	// Prepaid is the part of Total that is paid from prepayments on record.
@@ -75,6 +88,22 @@ func (i Invoice) Payable() Money {
 		return i.Total
 	}
 	return i.Total.Add(i.Prepaid.Neg())
+}
+
+// TaxOf returns the tax that a line is under.
+func (i Invoice) TaxOf(l InvoiceLine) Tax {
+	if l.Tax.IsZero() {
+		return i.Tax
+	}
+	return l.Tax
+}
+
+// TaxParts returns the tax by what it is under: at least one part.
+func (i Invoice) TaxParts() []TaxPart {
+	if len(i.Taxes) > 0 {
+		return i.Taxes
+	}
+	return []TaxPart{{i.Tax, i.Subtotal, i.TaxDue}}
 }
 
 // Balance is how a commitment stands: Opening + Added − Drawn − Expired =

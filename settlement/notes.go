@@ -22,13 +22,22 @@ type IssuedNote struct {
 
 // Correction draws the note that an issued invoice lacks at the position of the
 // facts: what the invoice would come to now, less what the invoice and its
-// notes come to. It reports false if nothing is to be corrected: no amount of a
-// line has changed. The note has no number and no dates yet.
+// notes come to. Where that is under another rate or category of tax, all lines
+// are taken back under the one and charged under the other. It reports false if
+// nothing is to be corrected: no amount of a line has changed. The note has no
+// number and no dates yet.
 func Correction(f *facts.Facts, issued domain.InvoiceIssued) (domain.Note, bool, error) {
-	return correction(f, rating.New(f), issued)
+	return correction(f, rating.New(f), issued, true)
 }
 
-func correction(f *facts.Facts, rater *rating.Rater, issued domain.InvoiceIssued) (domain.Note, bool, error) {
+// Redraw is [Correction] by the rules that a note on record was drawn by: those
+// of before did not part the lines where the tax changed, but took the
+// difference of the tax alone.
+func Redraw(f *facts.Facts, issued domain.InvoiceIssued, recorded domain.Note) (domain.Note, bool, error) {
+	return correction(f, rating.New(f), issued, len(recorded.Taxes) > 0)
+}
+
+func correction(f *facts.Facts, rater *rating.Rater, issued domain.InvoiceIssued, part bool) (domain.Note, bool, error) {
 	inv := issued.Invoice
 	fresh, err := rater.Draft(inv.Contract, inv.Period)
 	if err != nil {
@@ -38,7 +47,8 @@ func correction(f *facts.Facts, rater *rating.Rater, issued domain.InvoiceIssued
 		return domain.Note{}, false, fmt.Errorf("correct invoice %s: it is in %s, and its contract is in %s now; void it", inv.Number, inv.Total.Currency, fresh.Total.Currency)
 	}
 	zero := domain.Money{Currency: inv.Total.Currency}
-	if err := oneCurrency(zero.Currency, inv); err != nil {
+	was, err := chargedSoFar(f, inv)
+	if err != nil {
 		return domain.Note{}, false, fmt.Errorf("correct invoice %s: %w", inv.Number, err)
 	}
 	note := domain.Note{Corrects: inv.Number, Kind: domain.DebitNote, Invoice: inv}
@@ -48,22 +58,26 @@ func correction(f *facts.Facts, rater *rating.Rater, issued domain.InvoiceIssued
 		note.Version, note.Tax = fresh.Version, fresh.Tax
 	} else {
 		fresh.Subtotal, fresh.TaxDue, fresh.Total = zero, zero, zero
+		note.Tax = was.tax
 	}
-	before, subtotal, tax, since := inv.Lines, inv.Subtotal, inv.TaxDue, inv.AsOf
-	for _, n := range f.Notes(inv.Number) {
-		if err := oneCurrency(zero.Currency, n.Note.Invoice); err != nil {
-			return domain.Note{}, false, fmt.Errorf("correct invoice %s: note %s: %w", inv.Number, n.Note.Number, err)
+	var lines []domain.InvoiceLine
+	if part && !was.tax.Same(note.Tax) {
+		for _, l := range apart(was.lines, nil) {
+			l.Tax = was.tax
+			lines = append(lines, l)
 		}
-		before = append(before[:len(before):len(before)], n.Note.Lines...)
-		subtotal, tax, since = subtotal.Add(n.Note.Subtotal), tax.Add(n.Note.TaxDue), n.Note.AsOf
+		lines = append(lines, apart(nil, fresh.Lines)...)
+		note.Taxes = []domain.TaxPart{{Tax: was.tax, Base: was.subtotal.Neg(), Due: was.due.Neg()}, {Tax: note.Tax, Base: fresh.Subtotal, Due: fresh.TaxDue}}
+	} else {
+		lines = apart(was.lines, fresh.Lines)
 	}
 	changed := false
-	for _, l := range apart(before, fresh.Lines) {
+	for _, l := range lines {
 		l.Line = int64(len(note.Lines) + 1)
 		note.Lines = append(note.Lines, l)
 		changed = changed || !l.Amount.IsZero()
 	}
-	note.Subtotal, note.TaxDue = fresh.Subtotal.Sub(subtotal), fresh.TaxDue.Sub(tax)
+	note.Subtotal, note.TaxDue = fresh.Subtotal.Sub(was.subtotal), fresh.TaxDue.Sub(was.due)
 	note.Total = note.Subtotal.Add(note.TaxDue)
 	if note.Total.Minor <= 0 {
 		note.Kind = domain.CreditNote
@@ -71,11 +85,37 @@ func correction(f *facts.Facts, rater *rating.Rater, issued domain.InvoiceIssued
 	if !changed && note.Total.IsZero() {
 		return domain.Note{}, false, nil
 	}
-	note.Causes = f.Changes(inv, since)
+	note.Causes = f.Changes(inv, was.known)
 	if len(note.Causes) == 0 {
 		note.Causes = []string{"what is known of the period has changed"}
 	}
 	return note, true, nil
+}
+
+// charged is what an invoice and its notes come to: all of it is under one tax.
+type charged struct {
+	lines         []domain.InvoiceLine
+	subtotal, due domain.Money
+	tax           domain.Tax
+	known         domain.Position // what the last of them was drawn from
+}
+
+// chargedSoFar sums an invoice and its notes on record. What is not in the
+// invoice's currency is an error.
+func chargedSoFar(f *facts.Facts, inv domain.Invoice) (charged, error) {
+	c := charged{inv.Lines, inv.Subtotal, inv.TaxDue, inv.Tax, inv.AsOf}
+	if err := oneCurrency(inv.Total.Currency, inv); err != nil {
+		return c, err
+	}
+	for _, n := range f.Notes(inv.Number) {
+		if err := oneCurrency(inv.Total.Currency, n.Note.Invoice); err != nil {
+			return c, fmt.Errorf("note %s: %w", n.Note.Number, err)
+		}
+		c.lines = append(c.lines[:len(c.lines):len(c.lines)], n.Note.Lines...)
+		c.subtotal, c.due = c.subtotal.Add(n.Note.Subtotal), c.due.Add(n.Note.TaxDue)
+		c.tax, c.known = n.Note.Tax, n.Note.AsOf
+	}
+	return c, nil
 }
 
 // oneCurrency reports an amount of an invoice on record that is not in its
@@ -84,6 +124,9 @@ func oneCurrency(c domain.Currency, inv domain.Invoice) error {
 	amounts := []domain.Money{inv.Subtotal, inv.TaxDue, inv.Total}
 	for _, l := range inv.Lines {
 		amounts = append(amounts, l.Amount)
+	}
+	for _, t := range inv.Taxes {
+		amounts = append(amounts, t.Base, t.Due)
 	}
 	for _, m := range amounts {
 		if m.Currency != c {
@@ -188,7 +231,7 @@ func (s *Settler) lacking(site domain.SiteID, period domain.Period, only []domai
 	})
 	lack := make([]bool, len(all))
 	s.rate(len(all), func(rater *rating.Rater, i int) {
-		_, due, err := correction(s.Facts, rater, all[i])
+		_, due, err := correction(s.Facts, rater, all[i], true)
 		lack[i] = due || err != nil
 	})
 	var those []domain.InvoiceIssued

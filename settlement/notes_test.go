@@ -3,6 +3,7 @@ package settlement_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"testing"
 
@@ -13,6 +14,7 @@ import (
 	"wattbook/domain/wire"
 	"wattbook/projections/logscript"
 	"wattbook/settlement"
+	"wattbook/settlement/document"
 	"wattbook/settlement/rating"
 )
 
@@ -41,7 +43,7 @@ func billed(t failer) *logscript.Player {
 }
 
 // correction draws something that comes on record after the invoice.
-func correction(t *rapid.T, version *int) string {
+func correction(t *rapid.T, version *int, tax *string) string {
 	day := rapid.IntRange(1, 30).Draw(t, "day")
 	span := fmt.Sprintf("2026-10-%02d..2026-10-%02d", day, day+1)
 	switch rapid.IntRange(0, 3).Draw(t, "what") {
@@ -53,8 +55,11 @@ func correction(t *rapid.T, version *int) string {
 		return fmt.Sprintf("read revenue %s %dkWh mark=corrected", span, rapid.IntRange(0, 500).Draw(t, "kWh"))
 	}
 	*version++
+	if now := rapid.SampledFrom([]string{"0.0825", "0.0825", "0.19", "0"}).Draw(t, "tax"); now != *tax {
+		*tax, day = now, 1 // a month is under one tax
+	}
 	return fmt.Sprintf("contract aurora version=%d tax=%s from=2026-10-%02d\ncharge space reserved-power 10 x %d\ncharge power power-pass-through n4 loss=0.013\ncharge least minimum 1200",
-		*version, rapid.SampledFrom([]string{"0.0825"}).Draw(t, "tax"), day, rapid.IntRange(1, 200).Draw(t, "rate"))
+		*version, *tax, day, rapid.IntRange(1, 200).Draw(t, "rate"))
 }
 
 // TestAnInvoiceAndItsNotesAreWhatTheInvoiceWouldHaveBeen records corrections
@@ -64,9 +69,9 @@ func correction(t *rapid.T, version *int) string {
 // known where it was drawn.
 func TestAnInvoiceAndItsNotesAreWhatTheInvoiceWouldHaveBeen(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p, version := billed(t), 1
+		p, version, tax := billed(t), 1, "0.0825"
 		for range rapid.IntRange(1, 5).Draw(t, "corrections") {
-			if err := p.Play(correction(t, &version)); err != nil {
+			if err := p.Play(correction(t, &version, &tax)); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := p.Facts(); err != nil {
@@ -107,6 +112,7 @@ func checkCorrected(t *rapid.T, p *logscript.Player, s *settlement.Settler) {
 		if sum != n.Note.Subtotal || n.Note.Subtotal.Add(n.Note.TaxDue) != n.Note.Total || (n.Note.Kind == domain.DebitNote) != (n.Note.Total.Minor > 0) || len(n.Note.Causes) == 0 {
 			t.Fatalf("a note does not add up: %+v", n.Note)
 		}
+		checkEInvoice(t, n.Note)
 		subtotal, tax, lines = subtotal.Add(n.Note.Subtotal), tax.Add(n.Note.TaxDue), append(lines[:len(lines):len(lines)], n.Note.Lines...)
 	}
 	if subtotal != want.Subtotal || tax != want.TaxDue {
@@ -152,6 +158,77 @@ func checkCorrected(t *rapid.T, p *logscript.Player, s *settlement.Settler) {
 		if next++; number != fmt.Sprintf("CB-2026-%06d", next) {
 			t.Fatalf("number %s is the %dth", number, next)
 		}
+	}
+}
+
+// checkEInvoice holds the sums of a note's e-invoice to the rules, and its tax
+// to the note's. (The parties have no tax identifiers.)
+func checkEInvoice(t *rapid.T, n domain.Note) {
+	raw, err := document.NoteUBL(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rule := range document.CheckUBL(raw) {
+		if name, _, _ := strings.Cut(rule, ":"); !strings.HasSuffix(name, "-02") {
+			t.Fatalf("the e-invoice of a note breaks %s\n%s", rule, raw)
+		}
+	}
+	tax := n.TaxDue
+	if n.Kind == domain.CreditNote {
+		tax = tax.Neg()
+	}
+	if want := `<cbc:TaxAmount currencyID="USD">` + tax.Amount() + "<"; !strings.Contains(string(raw), want) {
+		t.Fatalf("the e-invoice of a note does not say %s\n%s", want, raw)
+	}
+}
+
+// TestANoteOfTaxAloneStands records a note as they were drawn before lines were
+// parted by their tax: it comes out again as it is, nothing is left to correct,
+// and what comes next is under the tax that it brought.
+func TestANoteOfTaxAloneStands(t *testing.T) {
+	p := billed(t)
+	play := func(script string) {
+		t.Helper()
+		if err := p.Play(script); err != nil {
+			t.Fatal(err)
+		}
+	}
+	play("contract aurora version=2 tax=0.19 from=2026-10-01\ncharge space reserved-power 10 x 100\ncharge power power-pass-through n4 loss=0.013\n" +
+		"charge energy usage kwh meters=n4 model=graduated tiers=1000:0.011,:0.007\ncharge least minimum 1200")
+	f, err := p.Facts()
+	if err != nil {
+		t.Fatal(err)
+	}
+	issued, _ := f.Invoice("aurora", october)
+	note, due, err := settlement.Correction(f, issued)
+	if err != nil || !due || len(note.Taxes) != 2 {
+		t.Fatalf("drawn %+v, %t, %v", note, due, err)
+	}
+	note.Number, note.Issued, note.Lines, note.Taxes = "CB-2026-000002", p.Now(), nil, nil
+	draft, err := wire.Draft(domain.EventIDOf("note", "by hand"), domain.NoteIssued{Note: note}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Log.Append(t.Context(), eventlog.Write{Stream: "invoice-CB.2026", Expect: eventlog.Any, Events: []eventlog.Draft{draft}}); err != nil {
+		t.Fatal(err)
+	}
+	again, due, err := settlement.Redraw(at(t, p.Log, note.AsOf), issued, note)
+	again.Number, again.Issued = note.Number, note.Issued
+	if err != nil || !due || fmt.Sprintf("%+v", again) != fmt.Sprintf("%+v", note) {
+		t.Errorf("it comes out as\n%+v, want\n%+v; %t, %v", again, note, due, err)
+	}
+	if f, err = p.Facts(); err != nil {
+		t.Fatal(err)
+	}
+	if more, due, err := settlement.Correction(f, issued); due || err != nil {
+		t.Errorf("it is to be corrected again: %+v, %v", more, err)
+	}
+	play("read n4 2026-10-14..2026-10-15 120kWh mark=corrected")
+	if f, err = p.Facts(); err != nil {
+		t.Fatal(err)
+	}
+	if more, due, err := settlement.Correction(f, issued); !due || err != nil || len(more.Taxes) > 0 || len(more.Lines) == 0 || !more.Tax.Same(note.Tax) {
+		t.Errorf("the next note is %+v, %t, %v", more, due, err)
 	}
 }
 

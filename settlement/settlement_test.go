@@ -139,7 +139,14 @@ func notes(all []settlement.IssuedNote) string {
 			if l.UnitPrice != nil {
 				price = " x " + l.UnitPrice.String()
 			}
-			fmt.Fprintf(&b, "  %d %s: %s %s%s = %s\n", l.Line, l.Description, l.Quantity, l.Unit, price, l.Amount.Amount())
+			fmt.Fprintf(&b, "  %d %s: %s %s%s = %s", l.Line, l.Description, l.Quantity, l.Unit, price, l.Amount.Amount())
+			if !l.Tax.IsZero() {
+				fmt.Fprintf(&b, ", under %s %s", l.Tax.Kind(), l.Tax.Rate)
+			}
+			b.WriteString("\n")
+		}
+		for _, t := range n.Note.Taxes {
+			fmt.Fprintf(&b, "  tax %s %s on %s = %s\n", t.Tax.Kind(), t.Tax.Rate, t.Base, t.Due)
 		}
 		for _, c := range n.Note.Causes {
 			fmt.Fprintf(&b, "  since %s\n", c)

@@ -162,6 +162,7 @@ func invoiceRun(ctx context.Context, p *program, b *book, o invoiceOptions, peri
 		for _, c := range n.Note.Causes {
 			fmt.Fprintf(p.stdout, "    %s\n", c)
 		}
+		p.sayRules(n.Documents)
 	}
 	if len(issued) == 0 {
 		fmt.Fprintln(p.stdout, nothing(b.facts, reg.Site, closed, only))
@@ -318,11 +319,18 @@ func printInvoice(p *program, what string, inv domain.Invoice, documents []domai
 			fmt.Fprintf(out, "    of which estimated: %s %s\n", group(l.Estimated.String()), l.Unit)
 		}
 	}
-	tax := inv.Tax.Name + " " + inv.Tax.Rate.Shift(2).String() + " %"
-	if inv.Tax.Reason != "" {
-		tax += " (" + inv.Tax.Reason + ")"
+	fmt.Fprintf(out, "\n    subtotal %s\n", group(inv.Subtotal.Amount()))
+	for _, part := range inv.TaxParts() {
+		tax := part.Tax.Name + " " + part.Tax.Rate.Shift(2).String() + " %"
+		if part.Tax.Reason != "" {
+			tax += " (" + part.Tax.Reason + ")"
+		}
+		if len(inv.Taxes) > 0 {
+			tax += " on " + group(part.Base.Amount())
+		}
+		fmt.Fprintf(out, "    %s %s\n", tax, group(part.Due.Amount()))
 	}
-	fmt.Fprintf(out, "\n    subtotal %s\n    %s %s\n    total    %s %s\n\n", group(inv.Subtotal.Amount()), tax, group(inv.TaxDue.Amount()), group(inv.Total.Amount()), inv.Total.Currency)
+	fmt.Fprintf(out, "    total    %s %s\n\n", group(inv.Total.Amount()), inv.Total.Currency)
 	if !inv.Prepaid.IsZero() {
 		fmt.Fprintf(out, "    prepaid  %s\n    to pay   %s\n\n", moneyText(inv.Prepaid), moneyText(inv.Payable()))
 	}

@@ -53,6 +53,22 @@ func billingSamples() []domain.Event {
 			},
 			Documents: []domain.DocumentDigest{{Name: "CB-2026-000003.pdf", Digest: domain.DigestOf([]byte("pdf"))}},
 		},
+		domain.NoteIssued{
+			Note: domain.Note{
+				Invoice: domain.Invoice{
+					Number: "CB-2026-000004", Site: "cedar-bend", Contract: "aurora-2026", Version: 4, Seller: seller, Buyer: buyer, Period: october, Interval: month,
+					Zone: "America/Chicago", AsOf: 11, Issued: month.End, Due: month.End,
+					Lines: []domain.InvoiceLine{
+						{Line: 1, Charge: "power", Kind: domain.ChargePassThrough, Description: "power", Interval: month, Quantity: dec("-9"), Unit: "kWh", Amount: usd(-93), Tax: tax},
+						{Line: 2, Charge: "power", Kind: domain.ChargePassThrough, Description: "power", Interval: month, Quantity: dec("9"), Unit: "kWh", Amount: usd(100)},
+					},
+					Subtotal: usd(7), Tax: domain.Tax{Name: "VAT", Rate: dec("0.19")}, TaxDue: usd(19), Total: usd(26),
+					Taxes: []domain.TaxPart{{Tax: tax, Base: usd(-93), Due: usd(0)}, {Tax: domain.Tax{Name: "VAT", Rate: dec("0.19")}, Base: usd(100), Due: usd(19)}},
+				},
+				Kind: domain.DebitNote, Corrects: "CB-2026-000001", Causes: []string{"version 4 of the contract is in force"},
+			},
+			Documents: []domain.DocumentDigest{{Name: "CB-2026-000004.pdf", Digest: domain.DigestOf([]byte("pdf"))}},
+		},
 		domain.PaymentReceived{Contract: "aurora-2026", Invoice: "CB-2026-000001", Amount: usd(2_500_000), At: month.End, Reference: "TRX-1", Origin: origin},
 		domain.PrepaymentReceived{Contract: "aurora-2026", Amount: usd(1_000_000), At: month.Start, Reference: "TRX-0", Origin: origin},
 		domain.ServiceCreditClaimed{Contract: "aurora-2026", Charge: "sla", Period: october, At: month.End, Origin: origin},

@@ -183,7 +183,7 @@ func RecomputeNote(records []eventlog.Record) (RecomputedNote, error) {
 		return out, fmt.Errorf("none of the %d events is the invoice that note %s corrects", len(records), n.Number)
 	}
 	f.Skip(n.AsOf)
-	drawn, ok, err := settlement.Correction(f, issued)
+	drawn, ok, err := settlement.Redraw(f, issued, n)
 	if err == nil && !ok {
 		err = fmt.Errorf("invoice %s lacks nothing", n.Corrects)
 	}

@@ -18,7 +18,7 @@ func (a *auditor) note(rec domain.Recorded, e domain.NoteIssued) {
 		a.count(kindInvoices, rec, what, nil, fmt.Sprintf("it corrects invoice %s, which is not on record", e.Note.Corrects))
 		return
 	}
-	derived, ok, err := settlement.Correction(a.facts, issued)
+	derived, ok, err := settlement.Redraw(a.facts, issued, e.Note)
 	if err == nil && !ok {
 		err = fmt.Errorf("invoice %s lacks nothing there", e.Note.Corrects)
 	}

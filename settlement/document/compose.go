@@ -232,6 +232,9 @@ func (c *composer) row(l domain.InvoiceLine) []strip {
 	if !l.Estimated.IsZero() {
 		notes = append(notes, fmt.Sprintf("of which estimated: %s %s", group(l.Estimated.String()), l.Unit))
 	}
+	if !l.Tax.IsZero() {
+		notes = append(notes, "under "+taxName(l.Tax))
+	}
 	if l.Charge != "" {
 		notes = append(notes, "contract charge: "+l.Charge)
 	}
@@ -272,13 +275,15 @@ func (c *composer) totals() []strip {
 			stack(c.wrap(what, st.face, st.size, 140*pt), at, toRight, st, height),
 			stack([]string{figure}, right, toLeft, c.shrink(figure, st, 86*pt), height))
 	}
-	tax := c.inv.Tax.Name
-	if tax == "" {
-		tax = "Tax"
-	}
 	strips := append([]strip{{height: 6 * pt}}, item("Subtotal", amount(c.inv.Subtotal), body)...)
-	strips = append(strips, item(tax+" ("+percent(c.inv.Tax.Rate)+")", amount(c.inv.TaxDue), body)...)
-	strips = append(strips, c.block(c.inv.Tax.Reason, at, right-at, small)...)
+	for _, part := range c.inv.TaxParts() {
+		says := taxName(part.Tax)
+		if len(c.inv.Taxes) > 0 {
+			says += " on " + amount(part.Base)
+		}
+		strips = append(strips, item(says, amount(part.Due), body)...)
+		strips = append(strips, c.block(part.Tax.Reason, at, right-at, small)...)
+	}
 	strips = append(strips, strip{height: 8 * pt, boxes: []box{{at, 4 * pt, right - at, 80, dark}}})
 	strips = append(strips, item("Total "+string(c.currency), amount(c.inv.Total), style{bold, 12 * pt, dark})...)
 	if !c.inv.Prepaid.IsZero() {
@@ -286,6 +291,15 @@ func (c *composer) totals() []strip {
 		strips = append(strips, item("To pay "+string(c.currency), amount(c.inv.Payable()), style{bold, 12 * pt, dark})...)
 	}
 	return strips
+}
+
+// taxName says which tax it is.
+func taxName(t domain.Tax) string {
+	name := t.Name
+	if name == "" {
+		name = "Tax"
+	}
+	return name + " (" + percent(t.Rate) + ")"
 }
 
 // bar makes a thin line across the page, without space.

@@ -17,6 +17,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"wattbook/domain"
@@ -157,8 +158,6 @@ func check(inv domain.Invoice) error {
 		return fmt.Errorf("period %s is not a month", inv.Period)
 	case !inv.Interval.Valid():
 		return fmt.Errorf("its interval %s is empty", inv.Interval)
-	case inv.Tax.Rate.IsZero() && inv.Tax.Reason == "":
-		return errors.New("tax rate is zero without a reason; set tax.reason in the contract")
 	}
 	for _, at := range []domain.Instant{inv.Interval.Start, inv.Interval.End, inv.Issued, inv.Due} {
 		if err := checkInstant(at); err != nil {
@@ -168,7 +167,43 @@ func check(inv domain.Invoice) error {
 	if err := checkSums(inv, currency); err != nil {
 		return err
 	}
+	if err := checkTaxes(inv); err != nil {
+		return err
+	}
 	return checkDaily(inv.Daily)
+}
+
+// checkTaxes reports a tax that lacks a reason, and parts of the tax that the
+// lines under each do not give.
+func checkTaxes(inv domain.Invoice) error {
+	var due domain.Decimal
+	for _, part := range inv.TaxParts() {
+		if part.Tax.Rate.IsZero() && part.Tax.Reason == "" {
+			return errors.New("tax rate is zero without a reason; set tax.reason in the contract")
+		}
+		var base domain.Decimal
+		for _, l := range inv.Lines {
+			if len(inv.Taxes) == 0 || inv.TaxOf(l).Same(part.Tax) {
+				base = base.Add(l.Amount.Decimal())
+			}
+		}
+		if part.Base.Currency != inv.Total.Currency || part.Due.Currency != inv.Total.Currency {
+			return fmt.Errorf("the tax of %s on %s is not in %s", part.Due, part.Base, inv.Total.Currency)
+		}
+		if !base.Equal(part.Base.Decimal()) {
+			return fmt.Errorf("its lines under %s %s sum to %s, which the tax is said to be on %s of", part.Tax.Name, percent(part.Tax.Rate), base, part.Base)
+		}
+		due = due.Add(part.Due.Decimal())
+	}
+	if !due.Equal(inv.TaxDue.Decimal()) {
+		return fmt.Errorf("the parts of the tax sum to %s, the tax is %s", due, inv.TaxDue)
+	}
+	for _, l := range inv.Lines {
+		if !slices.ContainsFunc(inv.TaxParts(), func(p domain.TaxPart) bool { return p.Tax.Same(inv.TaxOf(l)) }) {
+			return fmt.Errorf("line %d is under a tax that the invoice does not sum", l.Line)
+		}
+	}
+	return nil
 }
 
 // checkSums reports a line that cannot be shown, or a sum that the lines do

@@ -123,8 +123,14 @@ func focusRows(inv domain.Invoice, corrects string, billing domain.Interval) []F
 			"ServiceSubcategory": "Other (Other)", "ChargePeriodStart": inv.Interval.Start.String(), "ChargePeriodEnd": inv.Interval.End.String(),
 		})
 	}
-	if !inv.TaxDue.IsZero() {
-		whole("tax", "Tax", inv.Tax.Name+" "+percent(inv.Tax.Rate), inv.TaxDue, inv.TaxDue.Amount())
+	for i, part := range inv.TaxParts() {
+		detail := "tax"
+		if i > 0 {
+			detail = fmt.Sprintf("tax-%d", i+1)
+		}
+		if !part.Due.IsZero() {
+			whole(detail, "Tax", part.Tax.Name+" "+percent(part.Tax.Rate), part.Due, part.Due.Amount())
+		}
 	}
 	if !inv.Prepaid.IsZero() {
 		whole("prepaid", "Adjustment", "Paid from prepayments", inv.Prepaid.Neg(), domain.Money{Currency: inv.Prepaid.Currency}.Amount())

@@ -116,16 +116,12 @@ func (b bill) totals() billTotals {
 // quantity shown is rounded, the price is what its amount is per unit.
 func eInvoiceOf(inv domain.Invoice, sign int64) (bill, error) {
 	b := bill{digits: min(amountDigits, inv.Total.Currency.Digits())}
-	rate := taxRate{category: inv.Tax.Kind(), percent: inv.Tax.Rate.Shift(2).String()}
-	if rate.category == domain.TaxOutOfScope {
-		rate.percent = ""
-	}
 	for _, l := range inv.Lines {
 		amount := l.Amount.Decimal().MulInt(sign)
 		if !amount.Equal(amount.Round(amountDigits)) {
 			return b, fmt.Errorf("line %d: amounts in %s have more than two digits, and an e-invoice must not", l.Line, l.Amount.Currency)
 		}
-		out := billLine{quantity: l.Quantity.MulInt(sign), tax: rate}
+		out := billLine{quantity: l.Quantity.MulInt(sign), tax: rateOf(inv.TaxOf(l))}
 		switch {
 		case l.UnitPrice != nil && l.UnitPrice.Sign() >= 0 && l.UnitPrice.Mul(out.quantity).Round(amountDigits).Equal(amount):
 			out.price = *l.UnitPrice
@@ -151,6 +147,14 @@ func eInvoiceOf(inv domain.Invoice, sign int64) (bill, error) {
 		return b, errors.New("its lines do not sum to its subtotal")
 	}
 	return b, nil
+}
+
+// rateOf returns the group that a tax is in.
+func rateOf(t domain.Tax) taxRate {
+	if t.Kind() == domain.TaxOutOfScope {
+		return taxRate{category: domain.TaxOutOfScope}
+	}
+	return taxRate{category: t.Kind(), percent: t.Rate.Shift(2).String()}
 }
 
 // unitPriceDigits is how many digits a price per unit has that is computed from

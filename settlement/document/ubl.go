@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/xml"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -125,14 +126,26 @@ func ubl(inv domain.Invoice, kind ublKind) ([]byte, error) {
 // settleTax takes the tax that is on record: of a note it is what the tax of
 // the whole lacks, which can be a cent from the tax of its own net.
 func (d *ublDocument) settleTax() {
-	tax := d.inv.TaxDue.Decimal().MulInt(d.kind.sign)
-	apart := tax.Sub(d.totals.tax)
-	if len(d.totals.groups) == 0 || apart.IsZero() {
-		return
+	for _, part := range d.inv.TaxParts() {
+		i := slices.IndexFunc(d.totals.groups, func(g taxGroup) bool { return g.rate == rateOf(part.Tax) })
+		if i < 0 {
+			continue
+		}
+		g := &d.totals.groups[i]
+		apart := part.Due.Decimal().MulInt(d.kind.sign).Sub(g.tax)
+		g.tax = g.tax.Add(apart)
+		d.totals.tax, d.totals.gross, d.totals.due = d.totals.tax.Add(apart), d.totals.gross.Add(apart), d.totals.due.Add(apart)
 	}
-	g := &d.totals.groups[0]
-	g.tax = g.tax.Add(apart)
-	d.totals.tax, d.totals.gross, d.totals.due = tax, d.totals.gross.Add(apart), d.totals.due.Add(apart)
+}
+
+// reason returns why no tax is due at a rate.
+func (d *ublDocument) reason(r taxRate) string {
+	for _, part := range d.inv.TaxParts() {
+		if rateOf(part.Tax) == r {
+			return part.Tax.Reason
+		}
+	}
+	return ""
 }
 
 // day writes the local date of an instant.
@@ -279,7 +292,7 @@ func (d *ublDocument) category(name string, r taxRate, reason bool) {
 			d.leaf("cbc:TaxExemptionReasonCode", map[domain.TaxCategory]string{
 				domain.TaxReverseCharge: "VATEX-EU-AE", domain.TaxExport: "VATEX-EU-G", domain.TaxOutOfScope: "VATEX-EU-O",
 			}[r.category])
-			d.leaf("cbc:TaxExemptionReason", d.inv.Tax.Reason)
+			d.leaf("cbc:TaxExemptionReason", d.reason(r))
 		}
 		d.node("cac:TaxScheme", func() { d.leaf("cbc:ID", "VAT") })
 	})

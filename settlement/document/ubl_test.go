@@ -174,3 +174,68 @@ func TestUBLRefusesWhatItCannotSay(t *testing.T) {
 		t.Errorf("a contradiction: %v", err)
 	}
 }
+
+// retaxed takes two lines back under reverse charge and charges them at 19 %.
+func retaxed() domain.Note {
+	n := creditNote()
+	inv := einvoice()
+	n.Kind, n.Lines = domain.DebitNote, nil
+	n.Tax = domain.Tax{Name: "VAT", Rate: domain.MustDecimal("0.19")}
+	old := domain.Tax{Name: "VAT", Reason: "Reverse charge", Category: domain.TaxReverseCharge}
+	for _, l := range inv.Lines[:2] {
+		back := l
+		back.Quantity, back.Amount, back.Detail, back.Tax = l.Quantity.Neg(), l.Amount.Neg(), "", old
+		n.Lines = append(n.Lines, back)
+	}
+	n.Lines = append(n.Lines, inv.Lines[:2]...)
+	for i := range n.Lines {
+		n.Lines[i].Line = int64(i + 1)
+	}
+	base, tax := usd(75_072_420), usd(14_263_760) // 750,724.20 at 19 % is 142,637.598
+	n.Subtotal, n.TaxDue, n.Total = usd(0), tax, tax
+	n.Taxes = []domain.TaxPart{{Tax: old, Base: base.Neg(), Due: usd(0)}, {Tax: n.Tax, Base: base, Due: tax}}
+	n.Layout = document.Layout
+	return n
+}
+
+// TestANoteOfAnotherTaxHasBothTaxes reads what the documents of a note say that
+// takes lines back under one tax and charges them under another.
+func TestANoteOfAnotherTaxHasBothTaxes(t *testing.T) {
+	n := retaxed()
+	raw, err := document.NoteUBL(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	golden(t, "retaxed-note.ubl.xml", raw)
+	if broken := document.CheckUBL(raw); len(broken) > 0 {
+		t.Errorf("the e-invoice breaks rules:\n%s", strings.Join(broken, "\n"))
+	}
+	pdf, err := document.NotePDF(n, proof)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := readPDF(t, pdf).prose()
+	for _, want := range []string{"VAT (0%) on -750,724.20 0.00 Reverse charge", "VAT (19%) on 750,724.20 142,637.60", "under VAT (0%)", "Amount due", "USD 142,637.60"} {
+		if !strings.Contains(text, want) && !strings.Contains(text, strings.ReplaceAll(want, "-", "−")) {
+			t.Errorf("the PDF lacks %q:\n%s", want, text)
+		}
+	}
+	rows, err := document.NoteFOCUS(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkFocus(t, focus(t, rows), n.Payable())
+	for what, spoil := range map[string]func(n *domain.Note){
+		"the parts of the tax sum to":      func(n *domain.Note) { n.Taxes[1].Due.Minor++ },
+		"its lines under VAT 19% sum to":   func(n *domain.Note) { n.Taxes[1].Base.Minor++ },
+		"line 1 is under a tax that":       func(n *domain.Note) { n.Taxes = nil },
+		"tax rate is zero without":         func(n *domain.Note) { n.Taxes[0].Tax.Reason = "" },
+		"the tax of 0.00 EUR on -750724.2": func(n *domain.Note) { n.Taxes[0].Due.Currency = "EUR" },
+	} {
+		bad := retaxed()
+		spoil(&bad)
+		if _, err := document.NoteUBL(bad); err == nil || !strings.Contains(err.Error(), what) {
+			t.Errorf("got %v, want %q", err, what)
+		}
+	}
+}

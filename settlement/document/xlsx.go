@@ -75,7 +75,13 @@ func workbook(inv domain.Invoice, what string, causes []string) ([]byte, error) 
 	}
 	lines = append(lines, nil)
 	sum("Subtotal", inv.Subtotal)
-	sum(inv.Tax.Name+" "+percent(inv.Tax.Rate), inv.TaxDue)
+	for _, part := range inv.TaxParts() {
+		name := part.Tax.Name + " " + percent(part.Tax.Rate)
+		if len(inv.Taxes) > 0 {
+			name += " on " + part.Base.Amount()
+		}
+		sum(name, part.Due)
+	}
 	sum("Total", inv.Total)
 	days := [][]cell{words("Day", "GPU-hours", "Energy (kWh)")}
 	for _, d := range inv.Daily {
