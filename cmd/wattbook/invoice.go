@@ -311,7 +311,14 @@ func printInvoice(p *program, what string, inv domain.Invoice, documents []domai
 		if l.UnitPrice != nil {
 			price = "at " + group(l.UnitPrice.Fixed(max(2, places(*l.UnitPrice))))
 		}
-		fmt.Fprintf(out, "%2d  %-44s %16s %-10s %-12s %14s\n", l.Line, l.Description, group(l.Quantity.String()), l.Unit, price, group(l.Amount.Amount()))
+		quantity, unit := group(l.Quantity.String()), l.Unit
+		if strings.Contains(what, " note") && l.Quantity.IsZero() {
+			quantity, unit, price = document.Change(l), "", ""
+		}
+		fmt.Fprintf(out, "%2d  %-44s %16s %-10s %-12s %14s\n", l.Line, l.Description, quantity, unit, price, group(l.Amount.Amount()))
+		if !l.Tax.IsZero() {
+			fmt.Fprintf(out, "    under %s %s %%\n", l.Tax.Name, l.Tax.Rate.Shift(2))
+		}
 		if l.Detail != "" {
 			fmt.Fprintf(out, "    %s\n", l.Detail)
 		}

@@ -247,17 +247,21 @@ func (c *composer) row(l domain.InvoiceLine) []strip {
 		explained[0].texts[0].dy += pt
 	}
 	text = append(text, explained...)
-	unitPrice := stack([]string{"per interval"}, priceTo, toLeft, style{regular, 8 * pt, muted}, height)
+	unitPrice := stack([]string{c.perUnit(l)}, priceTo, toLeft, style{regular, 8 * pt, muted}, height)
 	if l.UnitPrice != nil {
 		unitPrice = c.number(price(*l.UnitPrice, c.currency), priceTo, priceTo-priceFrom, body)
+	}
+	quantity, unit := c.number(group(l.Quantity.String()), quantityTo, quantityTo-quantityFrom, body), c.block(l.Unit, unitAt, priceFrom-unitAt-2*pt, body)
+	if says := changed(c.inv, c.corrects, l); says != "" && l.Quantity.IsZero() {
+		quantity, unit = nil, c.block(says, quantityFrom+8*pt, priceFrom-quantityFrom-10*pt, style{regular, 8 * pt, muted})
 	}
 	row := []strip{{height: 4 * pt}}
 	row = append(row, beside(
 		c.fit(strconv.FormatInt(l.Line, 10), left, toRight, descriptionAt-left-3*pt, style{regular, 8 * pt, muted}),
 		text,
 		stack(c.calendar.span(l.Interval), serviceAt, toRight, style{regular, 8 * pt, dark}, height),
-		c.number(group(l.Quantity.String()), quantityTo, quantityTo-quantityFrom, body),
-		c.block(l.Unit, unitAt, priceFrom-unitAt-2*pt, body),
+		quantity,
+		unit,
 		unitPrice,
 		c.number(amount(l.Amount), amountTo, amountTo-priceTo-6*pt, body),
 	)...)

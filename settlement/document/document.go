@@ -34,7 +34,9 @@ import (
 //	2  says in the annex how much of the energy is estimated
 //	3  a credit note has no due date: nothing is to be paid for it
 //	4  its FOCUS rows tell power and hosting from GPU compute, and have a
-//	   ServiceSubcategory
+//	   ServiceSubcategory; lines of notes say what has changed where their
+//	   quantity has not; a line without a price says of no price that there is
+//	   one, and the annex reconciles the energy charge by charge
 const Layout = 4
 
 // Proof is what lets a reader check an invoice against the log that it was

@@ -2,7 +2,6 @@ package document
 
 import (
 	"fmt"
-	"math/big"
 	"strings"
 
 	"wattbook/domain"
@@ -20,9 +19,11 @@ func (c *composer) explain(l domain.InvoiceLine) (notes []string) {
 	if l.Kind == domain.ChargeReservedPower && strings.HasSuffix(l.Description, ", beyond the reservation") {
 		notes = append(notes, "power drawn above the reserved kW, counted in each metering interval by itself")
 	}
-	if l.UnitPrice == nil && l.Unit == "kWh" && !l.Quantity.IsZero() && c.corrects == "" {
-		mean := domain.Quo(l.Amount.Decimal(), l.Quantity, 6)
-		notes = append(notes, fmt.Sprintf("on average %s %s per kWh; the price of each interval is what its market published", mean, c.currency))
+	if says := c.average(l); says != "" {
+		notes = append(notes, says)
+	}
+	if says := changed(c.inv, c.corrects, l); says == "change of quantity" {
+		notes = append(notes, says+", which costs the same")
 	}
 	return notes
 }
@@ -83,18 +84,26 @@ func billsGPUs(inv domain.Invoice) bool {
 
 // reconcile says how the days of the annex become the quantities of the lines.
 func (c *composer) reconcile() []string {
-	var energy, hours domain.Decimal
+	var energy domain.Decimal
 	for _, d := range c.inv.Daily {
 		energy = energy.Add(d.Energy.KilowattHours())
 	}
-	used := new(big.Rat)
-	for _, d := range c.inv.Daily {
-		used.Add(used, big.NewRat(int64(d.GPU), int64(domain.GPUHour)))
-	}
-	hours = domain.RoundRat(used, 3)
 	var says []string
+	switch {
+	case energy.IsZero():
+	case c.inv.Layout >= 4:
+		says = c.reconcileEnergy(energy)
+	default:
+		says = c.reconcileLines(energy)
+	}
+	return append(says, c.reconcileGPUs()...)
+}
+
+// reconcileLines is what layouts 1 to 3 say of the energy of the days: they take
+// all of it for that of each line.
+func (c *composer) reconcileLines(energy domain.Decimal) (says []string) {
 	for _, l := range c.inv.Lines {
-		if l.Unit != "kWh" || energy.IsZero() {
+		if l.Unit != "kWh" {
 			continue
 		}
 		s := fmt.Sprintf("Line %d bills %s kWh; the days sum to %s kWh as metered.", l.Line, group(l.Quantity.Fixed(3)), group(energy.Fixed(3)))
@@ -105,21 +114,6 @@ func (c *composer) reconcile() []string {
 			s += fmt.Sprintf(" Of the line, %s kWh are estimated: no meter counted them interval by interval.", group(l.Estimated.Fixed(3)))
 		}
 		says = append(says, s)
-	}
-	var beyond domain.Decimal
-	reserved := false
-	for _, l := range c.inv.Lines {
-		if l.Unit == "GPU-hour" {
-			beyond = beyond.Add(l.Quantity)
-		}
-		reserved = reserved || l.Kind == domain.ChargeReservedGPUs
-	}
-	if billsGPUs(c.inv) {
-		s := fmt.Sprintf("The days sum to %s GPU-hours; %s of them are billed by the hour", group(hours.Fixed(3)), group(beyond.Fixed(3)))
-		if reserved {
-			s += fmt.Sprintf(", and %s are part of the reservation", group(hours.Sub(beyond).Fixed(3)))
-		}
-		says = append(says, s+".")
 	}
 	return says
 }

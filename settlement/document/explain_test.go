@@ -14,7 +14,7 @@ func TestTheLayoutOfTodayExplains(t *testing.T) {
 	inv := einvoice()
 	inv.Lines[1].Description = "512 reserved H200 GPUs, beyond the reservation"
 	inv.Balances = []domain.Balance{{Charge: "commit", Opening: usd(100), Added: usd(200), Drawn: usd(50), Expired: usd(0), Closing: usd(250), Rolled: usd(0)}}
-	const estimates = "Of the line, 96.400 kWh are estimated"
+	const estimates = "96.400 kWh are estimated"
 	explained := []string{
 		"counted in each metering interval by itself", "on average 0.040963 USD per kWh", "as metered", "are part of the reservation", estimates,
 		"wattbook prove --invoice INV-2026-000147 -o invoice.proof", "wattbook prove --check invoice.proof --key KEY",

@@ -114,7 +114,11 @@ func focusRows(inv domain.Invoice, corrects string, billing domain.Interval) []F
 			}
 			continue
 		}
-		add(focusLine(l, l.Amount))
+		r := focusLine(l, l.Amount)
+		if says := changed(inv, corrects, l); says != "" {
+			r["ChargeDescription"] += ", " + says
+		}
+		add(r)
 	}
 	whole := func(detail, category, description string, amount domain.Money, effective string) {
 		add(FOCUSRow{

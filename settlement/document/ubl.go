@@ -343,7 +343,7 @@ func (d *ublDocument) line(i int) {
 			d.leaf("cbc:EndDate", d.last(l.Interval.End))
 		})
 		d.node("cac:Item", func() {
-			description := fmt.Sprintf("%s %s", l.Quantity, l.Unit)
+			description := counted(d.inv, d.kind.corrects, l)
 			if l.Detail != "" {
 				description += "; " + l.Detail
 			}

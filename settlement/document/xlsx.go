@@ -19,7 +19,7 @@ func XLSX(inv domain.Invoice) ([]byte, error) {
 	if err := check(inv); err != nil {
 		return nil, fmt.Errorf("render %q as XLSX: %w", inv.Number, err)
 	}
-	return workbook(inv, "Invoice", nil)
+	return workbook(inv, "Invoice", "", nil)
 }
 
 // NoteXLSX is [XLSX] of a note, which has lines and causes.
@@ -27,7 +27,7 @@ func NoteXLSX(n domain.Note) ([]byte, error) {
 	if err := check(n.Invoice); err != nil {
 		return nil, fmt.Errorf("render %q as XLSX: %w", n.Number, err)
 	}
-	return workbook(n.Invoice, noteName(n.Kind)+" for "+n.Corrects, n.Causes)
+	return workbook(n.Invoice, noteName(n.Kind)+" for "+n.Corrects, n.Corrects, n.Causes)
 }
 
 // cell is a text, or a number if number is set.
@@ -46,7 +46,7 @@ func words(texts ...string) []cell {
 
 func figure(d domain.Decimal) cell { return cell{d.String(), true} }
 
-func workbook(inv domain.Invoice, what string, causes []string) ([]byte, error) {
+func workbook(inv domain.Invoice, what, corrects string, causes []string) ([]byte, error) {
 	c := newCalendar(inv)
 	currency := string(inv.Total.Currency)
 	lines := [][]cell{
@@ -63,11 +63,15 @@ func workbook(inv domain.Invoice, what string, causes []string) ([]byte, error) 
 	lines = append(lines, nil, words("Line", "Charge", "Description", "From (UTC)", "To (UTC)", "Quantity", "Unit", "Unit price "+currency, "Amount "+currency, "Estimated quantity", "Detail"))
 	for _, l := range inv.Lines {
 		row := append([]cell{{fmt.Sprint(l.Line), true}}, words(l.Charge, l.Description, l.Interval.Start.String(), l.Interval.End.String())...)
+		detail := []string{changed(inv, corrects, l), l.Detail}
+		if !l.Tax.IsZero() {
+			detail = append(detail, "under "+taxName(l.Tax))
+		}
 		unitPrice := cell{}
 		if l.UnitPrice != nil {
 			unitPrice = figure(*l.UnitPrice)
 		}
-		lines = append(lines, append(row, figure(l.Quantity), cell{text: l.Unit}, unitPrice, figure(l.Amount.Decimal()), figure(l.Estimated), cell{text: l.Detail}))
+		lines = append(lines, append(row, figure(l.Quantity), cell{text: l.Unit}, unitPrice, figure(l.Amount.Decimal()), figure(l.Estimated), cell{text: strings.Join(slices.DeleteFunc(detail, func(s string) bool { return s == "" }), "; ")}))
 	}
 	sum := func(name string, m domain.Money) {
 		row := words("", "", name, "", "", "", "", "")
