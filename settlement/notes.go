@@ -223,6 +223,20 @@ func (s *Settler) Correct(ctx context.Context, site domain.SiteID, period domain
 	return all, failed
 }
 
+// Reprint returns the documents of a note that is on record. It is an error if
+// they do not come out as they were issued.
+func (s *Settler) Reprint(n domain.NoteIssued) ([]Document, error) {
+	documents, err := s.RenderNote(n.Note)
+	if err != nil {
+		return nil, err
+	}
+	documents = Named(documents, n.Documents)
+	if !slices.Equal(Digests(documents), n.Documents) {
+		return nil, fmt.Errorf("the documents of note %s do not come out as they were issued; print them with the version that issued them", n.Note.Number)
+	}
+	return documents, nil
+}
+
 // lacking returns the invoices that lack a note, or of which it is not known.
 func (s *Settler) lacking(site domain.SiteID, period domain.Period, only []domain.ContractID) []domain.InvoiceIssued {
 	all := slices.DeleteFunc(slices.Clone(s.Facts.Invoices()), func(i domain.InvoiceIssued) bool {

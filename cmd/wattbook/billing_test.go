@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"wattbook/settlement/audit"
 )
 
@@ -124,6 +126,68 @@ func numberOf(t *testing.T, data string) string {
 		t.Fatalf("invoice list: %v\n%s%s", err, got.out, got.errors)
 	}
 	return rows[0].Number
+}
+
+// TestARunWritesWhatAKilledOneDidNot removes the files of an invoice and of a
+// note, as if the runs that issued them had been killed before they wrote them,
+// and leaves a file half written: the next run has all files as they were.
+func TestARunWritesWhatAKilledOneDidNot(t *testing.T) {
+	data := scriptedBook(t, octoberScript)
+	run := func(args ...string) string {
+		t.Helper()
+		got := wattbook(t, append(args, "--data", data)...)
+		if got.code != exitOK {
+			t.Fatalf("%v: exit %d\n%s%s", args, got.code, got.out, got.errors)
+		}
+		return got.out
+	}
+	file := filepath.Join(t.TempDir(), "corrected.csv")
+	if err := os.WriteFile(file, []byte("device,channel,start,end,value,unit\nn4,energy.import,2026-10-14T00:00:00Z,2026-10-15T00:00:00Z,120,kWh\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run("invoice", "run", "--period", "2026-10")
+	run("import", "readings", file, "--corrects")
+	run("invoice", "run", "--period", "2026-10")
+	files := func() map[string]string {
+		t.Helper()
+		entries, err := os.ReadDir(folder(data).invoices())
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := map[string]string{}
+		for _, e := range entries {
+			content, err := os.ReadFile(filepath.Join(folder(data).invoices(), e.Name()))
+			if err != nil {
+				t.Fatal(err)
+			}
+			all[e.Name()] = string(content)
+		}
+		return all
+	}
+	want := files()
+	if len(want) != 10 {
+		t.Fatalf("%d files of an invoice and a note", len(want))
+	}
+	for name := range want {
+		if strings.HasSuffix(name, ".pdf") || strings.HasSuffix(name, "2.xml") {
+			if err := os.Remove(filepath.Join(folder(data).invoices(), name)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := os.WriteFile(filepath.Join(folder(data).invoices(), ".new-123"), []byte("half"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out := run("invoice", "run", "--period", "2026-10")
+	if diff := cmp.Diff(want, files()); diff != "" {
+		t.Errorf("the files are otherwise (-before +after):\n%s", diff)
+	}
+	if again := "debit note for " + numberOf(t, data) + " was issued before, and its files were missing: they are written"; !strings.Contains(out, again) {
+		t.Errorf("lacks %q\n%s", again, out)
+	}
+	if out := run("invoice", "run", "--period", "2026-10"); strings.Contains(out, "missing") {
+		t.Errorf("files are missing after they were written:\n%s", out)
+	}
 }
 
 // TestAVoidedInvoiceIsIssuedAnew voids an invoice, and issues its period under

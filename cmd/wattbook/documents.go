@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"wattbook/domain"
 	"wattbook/projections/facts"
@@ -91,6 +93,47 @@ func writeDocuments(dir string, issued []settlement.Issued) error {
 	return writeFiles(dir, all)
 }
 
+// writeMissing writes the files of notes on record that are not there: a run
+// that was killed may have left them out. The notes are those of a site's
+// invoices up to a period, of all contracts or of those that are named. It
+// returns the notes whose files it wrote.
+func writeMissing(dir string, s *settlement.Settler, site domain.SiteID, period domain.Period, only []domain.ContractID) ([]domain.Note, error) {
+	var written []domain.Note
+	for _, n := range s.Facts.Notes("") {
+		if n.Note.Site != site || n.Note.Period.After(period) || len(only) > 0 && !slices.Contains(only, n.Note.Contract) {
+			continue
+		}
+		if !slices.ContainsFunc(n.Documents, func(d domain.DocumentDigest) bool {
+			_, err := os.Stat(filepath.Join(dir, d.Name))
+			return errors.Is(err, os.ErrNotExist)
+		}) {
+			continue
+		}
+		documents, err := s.Reprint(n)
+		if err == nil {
+			err = writeFiles(dir, documents)
+		}
+		if err != nil {
+			return written, err
+		}
+		written = append(written, n.Note)
+	}
+	return written, nil
+}
+
+// sweep removes what writing files left half done in a folder when the program
+// was killed.
+func sweep(dir string) error {
+	left, err := filepath.Glob(filepath.Join(dir, halfWritten))
+	for _, name := range left {
+		err = errors.Join(err, os.Remove(name))
+	}
+	return err
+}
+
+// halfWritten is what files are called until they are whole.
+const halfWritten = ".new-*"
+
 func writeFiles(dir string, all []settlement.Document) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
@@ -105,7 +148,7 @@ func writeFiles(dir string, all []settlement.Document) error {
 
 // writeFile writes a file whole or not at all.
 func writeFile(path string, content []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
+	f, err := os.CreateTemp(filepath.Dir(path), halfWritten)
 	if err != nil {
 		return err
 	}

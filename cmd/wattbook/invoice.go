@@ -132,7 +132,7 @@ func invoiceRun(ctx context.Context, p *program, b *book, o invoiceOptions, peri
 	if err != nil {
 		return err
 	}
-	if err := writeDocuments(b.folder.invoices(), issued); err != nil {
+	if err := errors.Join(sweep(b.folder.invoices()), writeDocuments(b.folder.invoices(), issued)); err != nil {
 		return err
 	}
 	notes, failed := s.Correct(ctx, reg.Site, period, only...)
@@ -141,7 +141,8 @@ func invoiceRun(ctx context.Context, p *program, b *book, o invoiceOptions, peri
 			return err
 		}
 	}
-	if err := b.sign(); err != nil {
+	again, err := writeMissing(b.folder.invoices(), s, reg.Site, period, only)
+	if err := errors.Join(err, b.sign()); err != nil {
 		return err
 	}
 	if p.common.json {
@@ -163,6 +164,9 @@ func invoiceRun(ctx context.Context, p *program, b *book, o invoiceOptions, peri
 			fmt.Fprintf(p.stdout, "    %s\n", c)
 		}
 		p.sayRules(n.Documents)
+	}
+	for _, n := range again {
+		fmt.Fprintf(p.stdout, "%s  %s note for %s was issued before, and its files were missing: they are written; %s/%s.pdf\n", n.Number, n.Kind, n.Corrects, b.folder.invoices(), n.Number)
 	}
 	if len(issued) == 0 {
 		fmt.Fprintln(p.stdout, nothing(b.facts, reg.Site, closed, only))
