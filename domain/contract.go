@@ -93,6 +93,14 @@ type ContractSigned struct {
 	Maintenance []Interval `json:"maintenance,omitempty"`
 }
 
+// InForce returns when a version of a contract is in force by itself.
+func (c ContractSigned) InForce() Interval {
+	if c.End == 0 {
+		return Interval{Start: c.Start, End: 1<<63 - 1}
+	}
+	return Interval{Start: c.Start, End: c.End}
+}
+
 // GPUAllocationStarted records that GPUs of a host serve a customer from At
 // on. It is the billable truth; what the GPUs measured is evidence beside it.
 type GPUAllocationStarted struct {

@@ -93,6 +93,11 @@ func TestContractsThatCannotBeBilled(t *testing.T) {
 		{"usage", "start: 2026-11-01", "start: next week", `:9: contract ember-usage: "next week" is not a time such as 2026-10-01`},
 		{"reserved", "2027-07-01", "2026-12-01", `:28: contract dawn-reserved: charge 1 (gpus): its ramp overlaps`},
 		{"reserved", "quantity: 16}", "quantity: 16, until: 2027-08-01}", `:28: contract dawn-reserved: charge 1 (gpus): its ramp overlaps or has a gap`},
+		{"reserved", "quantity: 24", "quantity: 7.5", ":32: charges[space].quantity: 7.5 is no whole number; a contract reserves whole GPUs and whole kW"},
+		{"reserved", "quantity: 16}", "quantity: 16.5}", ":27: charges[gpus].ramp[#1].quantity: 16.5 is no whole number; a contract reserves whole GPUs"},
+		{"reserved", "payment_days: 30", "payment_days: 30.5", ":16: payment_days: 30.5 is no whole number; write whole days"},
+		{"reserved", "series: CB", "version: 1.5\nseries: CB", ":12: version: 1.5 is no whole number; write a whole number"},
+		{"commitment", "months: 3", "months: 2.5", ":21: charges[commitment].months: 2.5 is no whole number; write whole months"},
 		{"commitment", "amount: 1000}", "amount: 1000.005}", `:25: contract fjord-committed: charge 5 (least): amount 1000.005 has more digits than USD has, which are 2`},
 		{"commitment", "of: [gpu-hours, platform]", "of: [gpu-hours, patform]", `:15: contract fjord-committed: charge 3 (support): charge "patform" is not before it`},
 	} {
@@ -154,7 +159,13 @@ func TestSigningAndAmending(t *testing.T) {
 		{"signed again without a version", nil, []string{"sign"}, exitFinding, "is signed, version 1 is in force; change it with"},
 		{"the same version again", []string{"series", "version: 1\nseries"}, []string{"sign"}, exitOK, "version 1 was signed before"},
 		{"the same version with other terms", []string{"series", "version: 1\nseries", "0.1}", "0.2}"}, []string{"sign"}, exitFinding, "version 1 is on record with other terms"},
-		{"amended", []string{"2026-10-01", "2026-10-16", "0.1}", "0.2}"}, []string{"amend"}, exitOK, "contract aurora version 2 is signed, in force from 2026-10-16"},
+		{"amended", []string{"2026-10-01", "2026-10-16", "rate: 0.1}", "rate: 0.2}"}, []string{"amend"}, exitOK, "contract aurora version 2 is signed, in force from 2026-10-16"},
+		{"another tax from the middle of a month", []string{"2026-10-01", "2026-11-10", "rate_portion: 0.1", "rate_portion: 0.2"}, []string{"amend"}, exitUsage, "aurora.yaml:8: contract aurora: version 3 begins inside 2026-11 and has another tax than version 2, and an invoice has one tax; start it at the first of a month in UTC: 2026-11-01 or 2026-12-01"},
+		{"checked likewise", []string{"2026-10-01", "2026-11-10", "rate_portion: 0.1", "rate_portion: 0.2"}, []string{"check"}, exitUsage, "aurora.yaml:8: contract aurora: version 3 begins inside 2026-11 and has another tax"},
+		{"another currency from the middle of a month", []string{"2026-10-01", "2026-11-10", "USD", "EUR"}, []string{"check"}, exitUsage, "aurora.yaml:8: contract aurora: version 3 begins inside 2026-11 and has another currency than version 2"},
+		{"in another zone", []string{"2026-10-01", "2026-11-01", "zone: UTC", "zone: Europe/Berlin"}, []string{"check"}, exitUsage, "aurora.yaml:7: contract aurora: version 3 is of another zone than version 1, which is in force in 2026-10 too; end the contract and sign a new one"},
+		{"another tax from the first of a month", []string{"2026-10-01", "2026-11-01", "rate_portion: 0.1", "rate_portion: 0.2"}, []string{"check"}, exitOK, "can be billed"},
+		{"another tax from the start of all", []string{"rate_portion: 0.1", "rate_portion: 0.2"}, []string{"check"}, exitOK, "can be billed"},
 		{"a version is left out", []string{"series", "version: 9\nseries"}, []string{"amend"}, exitUsage, "version 9 of contract aurora leaves 3 out"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -176,6 +187,32 @@ func TestSigningAndAmending(t *testing.T) {
 	if got := wattbook(t, "contract", "show", "aurora", "--version", "2", "--json", "--data", data); got.code != exitOK || strings.Contains(got.out, `"version": 1`) || !strings.Contains(got.out, `"version": 2`) {
 		t.Errorf("show one version as JSON: exit %d\n%s", got.code, got.out)
 	}
+}
+
+// TestNoHourIsSignedTwice refuses a contract that charges a customer's GPU time
+// beside another one that does, until that is ended.
+func TestNoHourIsSignedTwice(t *testing.T) {
+	data := scriptedBook(t, "now 2026-09-01", "site s step=1h", "meter revenue", "contract old buyer=aurora", "charge used on-demand-gpus 3", "contract free buyer=aurora", "charge flat fixed 3", "contract other buyer=b", "charge used on-demand-gpus 3")
+	gpus := strings.NewReplacer("measure: kwh, meters: [n4]", "measure: gpu-hours").Replace(small)
+	file := filepath.Join(t.TempDir(), "aurora.yaml")
+	sign := func(text string, code int, want string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if got := wattbook(t, "contract", "sign", file, "--data", data); got.code != code || !strings.Contains(got.out+got.errors, want) {
+			t.Errorf("exit %d, want %d and %q\n%s%s", got.code, code, want, got.out, got.errors)
+		}
+	}
+	sign(gpus, exitUsage, "aurora.yaml:8: contract aurora: contract old charges the GPU time of customer aurora from 2026-10-01T00:00:00Z on, too, and no hour may be billed twice; end that one first")
+	ended := strings.NewReplacer("id: aurora\nseller", "id: old\nseller", "start: 2026-10-01", "start: 2020-01-01\nend: 2026-10-01").Replace(gpus)
+	if err := os.WriteFile(file, []byte(ended), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := wattbook(t, "contract", "amend", file, "--data", data); got.code != exitOK {
+		t.Fatalf("exit %d\n%s%s", got.code, got.out, got.errors)
+	}
+	sign(gpus, exitOK, "contract aurora version 1 is signed")
 }
 
 // FuzzReadContract holds that no file panics, and that each of its mistakes

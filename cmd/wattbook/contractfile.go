@@ -13,6 +13,7 @@ import (
 
 	"wattbook/domain"
 	"wattbook/projections/facts"
+	"wattbook/settlement/rating"
 )
 
 // contractFile is a contract as a file says it. Times are instants
@@ -375,10 +376,31 @@ func localTime(s string, zone *time.Location) (domain.Instant, error) {
 	return 0, fmt.Errorf("%q is not a time such as 2026-10-01 (local) or 2026-10-01T05:00:00Z", s)
 }
 
+// beside checks that a version which is not on record can be billed beside those
+// that are. What has no zone or start that can be read is not looked at.
+func (d *contractDocument) beside(f *facts.Facts, c domain.ContractSigned) {
+	last := int64(0)
+	for _, v := range f.ContractVersions(c.Contract) {
+		last = max(last, v.Version)
+	}
+	if c.Version == 0 {
+		c.Version = last + 1
+	}
+	if _, err := f.Zone(c.Zone); err != nil || c.Version <= last || c.Start == 0 || d.err() != nil {
+		return
+	}
+	if m, err := rating.Beside(f, c); err == nil && m != nil {
+		d.tell(m)
+	}
+}
+
 // against checks a contract against what the log knows: its site, its devices,
-// its indexes, and that its windows change where metering intervals do.
+// its indexes, that its windows change where metering intervals do, and that
+// months can be billed with the versions before it and beside other contracts.
 func (d *contractDocument) against(f *facts.Facts, site domain.SiteRegistered) {
 	c := d.signed
+	c.Site = site.Site
+	d.beside(f, c)
 	fail := func(path, format string, args ...any) {
 		d.tell(&domain.TermError{Contract: c.Contract, Path: path, Rule: fmt.Sprintf(format, args...)})
 	}

@@ -271,11 +271,31 @@ func (p place) decode(v reflect.Value) {
 		}
 	case p.node.Kind != yaml.ScalarNode:
 		p.unreadable("is a list or has keys of its own; write one value")
+	case isWhole(v.Kind()) && p.node.ShortTag() == "!!float":
+		// The decoder would cut the fraction off.
+		p.unreadable("%s is no whole number; %s", p.node.Value, p.wholeOf())
 	default:
 		if err := p.node.Decode(v.Addr().Interface()); err != nil {
 			p.unreadable("%s", unreadableText(p.node.Value, v.Kind(), err))
 		}
 	}
+}
+
+// isWhole reports whether values of a kind are whole numbers.
+func isWhole(kind reflect.Kind) bool {
+	return kind == reflect.Int || kind == reflect.Int64 || kind == reflect.Uint8
+}
+
+// wholeOf says what to write for a number that has a fraction.
+func (p place) wholeOf() string {
+	key := p.key[strings.LastIndexByte(p.key, '.')+1:]
+	switch key {
+	case "quantity":
+		return "a contract reserves whole GPUs and whole kW: write one of the two beside it"
+	case "months", "payment_days":
+		return "write whole " + strings.TrimPrefix(key, "payment_")
+	}
+	return "write a whole number"
 }
 
 // unreadableText says what is wrong with a scalar.

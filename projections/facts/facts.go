@@ -388,9 +388,14 @@ const forever = domain.Instant(1<<63 - 1)
 // version is in force from its start to its end, or to the start of a later
 // version, which replaces it for good: when that ends, so does the contract.
 func (f *Facts) InForce(id domain.ContractID, iv domain.Interval) []Term {
+	return TermsOf(f.contracts[id], iv)
+}
+
+// TermsOf is [Facts.InForce] of the versions of a contract, in their order.
+func TermsOf(versions []domain.ContractSigned, iv domain.Interval) []Term {
 	var terms []Term
 	end := forever
-	for _, c := range slices.Backward(f.contracts[id]) {
+	for _, c := range slices.Backward(versions) {
 		in := domain.Interval{Start: c.Start, End: end}
 		if c.End != 0 {
 			in.End = min(c.End, end)

@@ -171,7 +171,7 @@ func (r *Rater) inForce(id domain.ContractID, period domain.Period) (bill, error
 			continue
 		}
 		for _, t := range b.terms {
-			if t.Zone != c.Zone || t.Currency != c.Currency || !t.Tax.Rate.Equal(c.Tax.Rate) || t.Tax.Kind() != c.Tax.Kind() || t.Buyer.ID != c.Buyer.ID || t.Site != c.Site {
+			if differ(t.ContractSigned, c) != "" {
 				return bill{}, fmt.Errorf("contract %s: versions %d and %d differ in site, customer, zone, currency or tax, and both are in force in %s; end the contract and sign a new one",
 					id, t.Version, c.Version, period)
 			}
