@@ -223,7 +223,9 @@ type Issued struct {
 // contract. Contracts that were not in force have none, and neither have those
 // for which there is nothing to bill: an invoice has at least one line (EN
 // 16931, BR-16). An invoice that was issued before is returned as it was; it is
-// an error if its documents do not come out as they were issued.
+// an error if its documents do not come out as they were issued. A contract
+// whose invoice cannot be drawn keeps no other from being billed: the error
+// names it after the others are issued.
 func (s *Settler) Issue(ctx context.Context, site domain.SiteID, period domain.Period, only ...domain.ContractID) ([]Issued, error) {
 	if err := s.Refresh(ctx); err != nil {
 		return nil, err
@@ -231,28 +233,25 @@ func (s *Settler) Issue(ctx context.Context, site domain.SiteID, period domain.P
 	if _, ok := s.Facts.Closed(site, period); !ok {
 		return nil, fmt.Errorf("issue invoices of %s for %s: %w", site, period, ErrNotClosed)
 	}
-	contracts, drafts, err := s.Drafts(site, period, only...)
-	if err != nil {
-		return nil, err
-	}
+	contracts, drafts, failed := s.Drafts(site, period, only...)
 	var all []Issued
 	for i, id := range contracts {
 		out, ok, err := s.issue(ctx, id, period, drafts[i])
 		if err != nil {
-			return all, err
+			return all, errors.Join(err, failed)
 		}
 		if ok {
 			all = append(all, out)
 		}
 	}
-	return all, nil
+	return all, failed
 }
 
 // Drafts draws the invoices of a site's contracts for a period, or of those
 // that are named, from the facts as they are, and records nothing. All
 // are drawn at one position, so that they know the same; a contract whose
-// invoice is on record has a zero draft. It is an error if one cannot be drawn.
-// All cores draw.
+// invoice is on record has a zero draft, and so has one whose invoice cannot be
+// drawn, which the error names. All cores draw.
 func (s *Settler) Drafts(site domain.SiteID, period domain.Period, only ...domain.ContractID) ([]domain.ContractID, []domain.Invoice, error) {
 	contracts := s.Facts.Contracts(site)
 	for _, id := range only {
@@ -270,14 +269,18 @@ func (s *Settler) Drafts(site domain.SiteID, period domain.Period, only ...domai
 		}
 	})
 	failed = slices.DeleteFunc(failed, func(err error) bool { return err == nil })
-	switch n := len(failed); {
-	case n == 1:
-		return nil, nil, fmt.Errorf("issue invoices of %s for %s: %w", site, period, failed[0])
-	case n > 1:
-		return nil, nil, fmt.Errorf("issue invoices of %s for %s: %w; %d more contracts cannot be drafted either", site, period, failed[0], n-1)
+	if more := len(failed) - failuresShown; more > 0 {
+		failed = append(failed[:failuresShown], fmt.Errorf("%d more contracts cannot be billed either", more))
 	}
-	return contracts, drafts, nil
+	for i, err := range failed {
+		failed[i] = fmt.Errorf("issue invoices of %s for %s: %w", site, period, err)
+	}
+	return contracts, drafts, errors.Join(failed...)
 }
+
+// failuresShown is how many of the contracts that cannot be billed an error
+// tells why.
+const failuresShown = 8
 
 // rate does something n times with a rater of what is known, on all cores.
 func (s *Settler) rate(n int, do func(rater *rating.Rater, i int)) {

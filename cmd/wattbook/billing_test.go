@@ -2,14 +2,17 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
+	"wattbook/domain"
 	"wattbook/settlement/audit"
 )
 
@@ -126,6 +129,37 @@ func numberOf(t *testing.T, data string) string {
 		t.Fatalf("invoice list: %v\n%s%s", err, got.out, got.errors)
 	}
 	return rows[0].Number
+}
+
+// TestAContractThatCannotBeBilledStopsNoOther runs a month in which one of two
+// contracts has no price: the other is billed, and the run fails and says what
+// the first one lacks. It is billed when it has that.
+func TestAContractThatCannotBeBilledStopsNoOther(t *testing.T) {
+	data := scriptedBook(t, octoberScript, "contract brightwater buyer=b tax=0.1", "charge power power-pass-through n4 index=hb_north")
+	for range 2 {
+		got := wattbook(t, "invoice", "run", "--period", "2026-10", "--data", data)
+		want := "contract brightwater, charge power: the period is not complete: there is no price of power at hb_north"
+		if got.code != exitFinding || !strings.Contains(got.out, "1,270.50 USD") || !strings.Contains(got.errors, want) || strings.Count(got.out, "\nCB-") > 0 {
+			t.Fatalf("exit %d, want %q\n%s%s", got.code, want, got.out, got.errors)
+		}
+	}
+	if got := wattbook(t, "invoice", "run", "--period", "2026-10", "--contract", "brightwater", "--data", data); got.code != exitFinding || got.out != "" {
+		t.Errorf("it alone: exit %d\n%s%s", got.code, got.out, got.errors)
+	}
+	file := filepath.Join(t.TempDir(), "prices.csv")
+	rows := "start,end,price\n"
+	for day := domain.At(time.Date(2026, 10, 1, 0, 0, 0, 0, time.UTC)); day < domain.At(time.Date(2026, 11, 1, 0, 0, 0, 0, time.UTC)); day = day.Add(domain.Day) {
+		rows += fmt.Sprintf("%s,%s,50\n", day, day.Add(domain.Day))
+	}
+	if err := os.WriteFile(file, []byte(rows), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := wattbook(t, "import", "prices", file, "--node", "hb_north", "--step", "24h", "--data", data); got.code != exitOK {
+		t.Fatalf("exit %d\n%s%s", got.code, got.out, got.errors)
+	}
+	if got := wattbook(t, "invoice", "run", "--period", "2026-10", "--data", data); got.code != exitOK || !strings.Contains(got.out, "170.50 USD  issued;") || !strings.Contains(got.out, "was issued before") {
+		t.Errorf("with the price: exit %d\n%s%s", got.code, got.out, got.errors)
+	}
 }
 
 // TestARunWritesWhatAKilledOneDidNot removes the files of an invoice and of a

@@ -25,7 +25,9 @@ run closes the site's period, if every meter is complete, and issues one invoice
 for each contract that was in force: number, PDF and JSON. Invoices of the
 period and of earlier ones that would come out otherwise now, since a reading,
 a price or a contract was corrected, get a credit or debit note. It is safe to
-run twice or beside another run: what is issued stays, and no number is lost.
+run twice or beside another run: what is issued stays, and no number is lost. A
+contract that cannot be billed is named, with what to do, and the others are
+billed: the exit status is 1 then.
 With --dry-run it only shows what it would issue: as of now, or as of a position
 of the log or a time (--as-of), from what was known there.
 
@@ -111,11 +113,12 @@ func invoiceRun(ctx context.Context, p *program, b *book, o invoiceOptions, peri
 	}
 	s := &settlement.Settler{Log: b.log, Facts: b.facts, Now: b.now, Render: render(b.facts), RenderNote: renderNote(b.facts), Layout: document.Layout, Partial: o.partial}
 	_, before := b.facts.Closed(reg.Site, period)
-	if !before { // a period that cannot be billed stays open
+	if !before { // a period of which nothing can be billed stays open
 		if err := s.Begun(reg.Site, period); err != nil {
 			return err
 		}
-		if _, _, err := s.Drafts(reg.Site, period, only...); err != nil {
+		_, drafts, err := s.Drafts(reg.Site, period, only...)
+		if err != nil && !slices.ContainsFunc(drafts, func(i domain.Invoice) bool { return len(i.Lines) > 0 }) {
 			return err
 		}
 	}
@@ -128,14 +131,12 @@ func invoiceRun(ctx context.Context, p *program, b *book, o invoiceOptions, peri
 			return err
 		}
 	}
-	issued, err := s.Issue(ctx, reg.Site, period, only...)
-	if err != nil {
-		return err
-	}
+	issued, unbilled := s.Issue(ctx, reg.Site, period, only...)
 	if err := errors.Join(sweep(b.folder.invoices()), writeDocuments(b.folder.invoices(), issued)); err != nil {
 		return err
 	}
 	notes, failed := s.Correct(ctx, reg.Site, period, only...)
+	failed = errors.Join(unbilled, failed)
 	for _, n := range notes {
 		if err := writeFiles(b.folder.invoices(), n.Documents); err != nil {
 			return err
@@ -168,7 +169,7 @@ func invoiceRun(ctx context.Context, p *program, b *book, o invoiceOptions, peri
 	for _, n := range again {
 		fmt.Fprintf(p.stdout, "%s  %s note for %s was issued before, and its files were missing: they are written; %s/%s.pdf\n", n.Number, n.Kind, n.Corrects, b.folder.invoices(), n.Number)
 	}
-	if len(issued) == 0 {
+	if len(issued) == 0 && unbilled == nil {
 		fmt.Fprintln(p.stdout, nothing(b.facts, reg.Site, closed, only))
 	}
 	return failed
