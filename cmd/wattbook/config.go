@@ -28,6 +28,7 @@ type settings struct {
 	Settle       time.Duration // how long after a boundary serve polls for it
 	Timeout      time.Duration // greatest time for one source's poll
 	SignEvery    time.Duration // how often serve signs a checkpoint
+	Wait         time.Duration // how long a verb waits for a folder that another process has open
 	SQLListen    string        // address at which serve answers SQL over HTTP; empty: nowhere
 	SQLToken     string        // that must come with it
 	Origin       string        // name of a new log, in its checkpoints; empty: one of its own
@@ -48,6 +49,7 @@ func settingDefaults() map[string]string {
 		"settle":        "2s",
 		"timeout":       "20s",
 		"sign_every":    "10m",
+		"wait":          "10s",
 		"origin":        "",
 
 		"cluster":           "",
@@ -122,7 +124,7 @@ func readSettings(v *viper.Viper) (settings, error) {
 	if err := s.Cluster.read(v); err != nil {
 		return s, err
 	}
-	for _, name := range []string{"log_level", "publish_every", "settle", "timeout", "sign_every"} {
+	for _, name := range []string{"log_level", "publish_every", "settle", "timeout", "sign_every", "wait"} {
 		if wrong := s.set(name, v.GetString(name)); wrong != "" {
 			return s, configf("setting %s: %s", name, wrong)
 		}
@@ -138,12 +140,13 @@ func (s *settings) set(name, text string) string {
 		}
 		return ""
 	}
-	field := map[string]*time.Duration{"publish_every": &s.PublishEvery, "settle": &s.Settle, "timeout": &s.Timeout, "sign_every": &s.SignEvery}[name]
+	field := map[string]*time.Duration{"publish_every": &s.PublishEvery, "settle": &s.Settle, "timeout": &s.Timeout, "sign_every": &s.SignEvery, "wait": &s.Wait}[name]
 	bounds := map[string][2]time.Duration{
 		"publish_every": {time.Second, 24 * time.Hour},
 		"settle":        {0, 10 * time.Minute},
 		"timeout":       {time.Millisecond, time.Hour},
 		"sign_every":    {time.Second, 30 * 24 * time.Hour},
+		"wait":          {0, time.Hour},
 	}[name]
 	d, err := time.ParseDuration(text)
 	switch {

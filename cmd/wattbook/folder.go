@@ -15,6 +15,7 @@ import (
 
 	"wattbook/domain"
 	"wattbook/domain/eventlog"
+	"wattbook/ingest/evidence"
 	"wattbook/ingest/pebblelog"
 	"wattbook/projections"
 	"wattbook/projections/facts"
@@ -226,6 +227,30 @@ func (b *book) siteNamed(name string) (domain.SiteRegistered, error) {
 
 func systemClock() domain.Instant { return domain.At(time.Now()) }
 
+// patiently opens a data folder. While another process has it open it tries
+// again, for as long as the settings say; if that is a service which comes to
+// take verbs meanwhile, the verb runs there.
+func patiently[T any](ctx context.Context, p *program, s settings, open func() (T, error)) (T, error) {
+	waiting, cancel := context.WithTimeout(ctx, s.Wait)
+	defer cancel()
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	for {
+		opened, err := open()
+		if !errors.Is(err, pebblelog.ErrInUse) && !errors.Is(err, evidence.ErrInUse) {
+			return opened, err
+		}
+		select {
+		case <-waiting.Done():
+			return opened, errors.Join(ctx.Err(), fmt.Errorf("%w, or let the verb wait for longer than %s: WATTBOOK_WAIT=1m", err, s.Wait))
+		case <-again.C:
+		}
+		if err := p.askHost(ctx, folder(s.Data)); err != nil {
+			return opened, err
+		}
+	}
+}
+
 // withLog gives a verb the log of the data folder as it is: the service's, if
 // one runs there.
 func (p *program) withLog(ctx context.Context, do func(l *logFolder) error) error {
@@ -239,7 +264,7 @@ func (p *program) withLog(ctx context.Context, do func(l *logFolder) error) erro
 	if err := p.elsewhere(ctx, s); err != nil {
 		return err
 	}
-	l, err := openFolder(ctx, s, p.now, p.logger(s))
+	l, err := patiently(ctx, p, s, func() (*logFolder, error) { return openFolder(ctx, s, p.now, p.logger(s)) })
 	if err != nil {
 		return err
 	}
@@ -264,7 +289,7 @@ func (p *program) withBook(ctx context.Context, do func(b *book) error) error {
 	if err := p.elsewhere(ctx, s); err != nil {
 		return err
 	}
-	b, err := openBook(ctx, s, p.now, p.logger(s))
+	b, err := patiently(ctx, p, s, func() (*book, error) { return openBook(ctx, s, p.now, p.logger(s)) })
 	if err != nil {
 		return err
 	}
@@ -289,7 +314,7 @@ func (p *program) withEngine(ctx context.Context, do func(e *engine) error) erro
 	if err := p.elsewhere(ctx, s); err != nil {
 		return err
 	}
-	e, err := openEngine(ctx, s, p.now, p.logger(s))
+	e, err := patiently(ctx, p, s, func() (*engine, error) { return openEngine(ctx, s, p.now, p.logger(s)) })
 	if err != nil {
 		return err
 	}

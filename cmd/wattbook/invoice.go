@@ -27,7 +27,8 @@ period and of earlier ones that would come out otherwise now, since a reading,
 a price or a contract was corrected, get a credit or debit note. It is safe to
 run twice or beside another run: what is issued stays, and no number is lost. A
 contract that cannot be billed is named, with what to do, and the others are
-billed: the exit status is 1 then.
+billed: the exit status is 1 then. While another process has the folder open it
+waits, for 10s unless the setting wait (WATTBOOK_WAIT) says otherwise.
 With --dry-run it only shows what it would issue: as of now, or as of a position
 of the log or a time (--as-of), from what was known there.
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 )
 
 // TestMain lets a test start the program as a process of its own.
@@ -98,16 +99,34 @@ func TestEveryVerbExplainsItself(t *testing.T) {
 	}
 }
 
-func TestASecondProcessOnTheSameFolderIsRefused(t *testing.T) {
+// TestASecondProcessOnTheSameFolderWaits runs a verb on a folder that is open:
+// it waits, and fails if that lasts for too long.
+func TestASecondProcessOnTheSameFolderWaits(t *testing.T) {
 	dir := t.TempDir()
 	e, err := openEngine(t.Context(), settings{Data: dir}, systemClock, (&program{stderr: os.Stderr}).logger(settings{LogLevel: 8}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer e.close()
-	got := wattbook(t, "log", "stat", "--data", dir)
-	if got.code != exitFinding || !strings.Contains(got.errors, dir) || !strings.Contains(got.errors, "in use by another process") {
+	got := wattbookIn(t, []string{"WATTBOOK_WAIT=150ms"}, "log", "stat", "--data", dir)
+	if got.code != exitFinding || !strings.Contains(got.errors, dir) || !strings.Contains(got.errors, "in use by another process; try again when that has ended, or let the verb wait for longer than 150ms: WATTBOOK_WAIT=1m") {
 		t.Errorf("exit %d, %q", got.code, got.errors)
+	}
+	tries := 0
+	p := &program{stderr: os.Stderr}
+	_, err = patiently(t.Context(), p, settings{Data: dir, Wait: time.Minute}, func() (*logFolder, error) {
+		if tries++; tries == 3 {
+			if err := e.close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		l, err := openFolder(t.Context(), settings{Data: dir}, systemClock, p.logger(settings{LogLevel: 8}))
+		if err == nil {
+			err = l.log.Close()
+		}
+		return l, err
+	})
+	if err != nil || tries != 3 {
+		t.Errorf("opened after %d tries, %v", tries, err)
 	}
 }
 

@@ -35,6 +35,7 @@ type siteConfig struct {
 	Settle       string `yaml:"settle"`
 	Timeout      string `yaml:"timeout"`
 	SignEvery    string `yaml:"sign_every"`
+	Wait         string `yaml:"wait"`
 	Origin       string `yaml:"origin"`
 
 	Cluster          string `yaml:"cluster"`

@@ -59,7 +59,7 @@ func (in *inspection) resolveFiles() {
 func (in *inspection) checkSettings() {
 	c := &in.config
 	for name, value := range map[string]string{
-		"log_level": c.LogLevel, "publish_every": c.PublishEvery, "settle": c.Settle, "timeout": c.Timeout, "sign_every": c.SignEvery,
+		"log_level": c.LogLevel, "publish_every": c.PublishEvery, "settle": c.Settle, "timeout": c.Timeout, "sign_every": c.SignEvery, "wait": c.Wait,
 	} {
 		if p := in.root.at(name); p.given() {
 			var ignored settings

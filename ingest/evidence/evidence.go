@@ -73,7 +73,7 @@ func OpenOn(disk vfs.FS, dir string, logger *slog.Logger) (*Store, error) {
 	o.ErrorIfNotExists = there
 	db, err := pebble.Open(dir, o)
 	if err != nil && (errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) || strings.Contains(err.Error(), "lock held by current process")) {
-		return nil, fmt.Errorf("open evidence: %s %w; stop it first", dir, ErrInUse)
+		return nil, fmt.Errorf("open evidence: %s %w; try again when that has ended", dir, ErrInUse)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open evidence %s: %w", dir, inWords(err))

@@ -153,7 +153,7 @@ func open(cfg Config) (*Log, error) {
 		lock, err = pebble.LockDirectory(cfg.Dir, cfg.FS)
 	}
 	if err != nil && (errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) || strings.Contains(err.Error(), "lock held by current process")) {
-		return nil, fmt.Errorf("open log: %s %w; stop it first", cfg.Dir, ErrInUse)
+		return nil, fmt.Errorf("open log: %s %w%s; try again when that has ended", cfg.Dir, ErrInUse, holder(cfg.FS, cfg.Dir, err))
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
