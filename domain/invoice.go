@@ -221,12 +221,14 @@ type ServiceCreditClaimed struct {
 }
 
 // UtilityBilled records what the utility charges for the site's energy over an
-// interval: what was accrued for it is trued up to that.
+// interval: what was accrued for it is trued up to that. A bill below zero is
+// a credit.
 type UtilityBilled struct {
 	Site      SiteID   `json:"site"`
 	Interval  Interval `json:"interval"`
 	Amount    Money    `json:"amount"`
 	At        Instant  `json:"at"` // date of the bill
 	Reference string   `json:"reference"`
+	Corrects  bool     `json:"corrects,omitempty"` // takes the place of the bill with its reference
 	Origin    Origin   `json:"origin"`
 }

@@ -348,6 +348,40 @@ func TestPricesAreFactsIntervalByInterval(t *testing.T) {
 	}
 }
 
+func TestABillIsRestatedOnlyByASourceThatCorrects(t *testing.T) {
+	b := newBench(t)
+	bill := domain.UtilityBilled{Site: site, Interval: domain.Interval{Start: t0, End: t0.Add(domain.Day)}, At: t0, Reference: "INV-77"}
+	feed := func(minor int64, corrects bool) ingest.Report {
+		bill.Amount = domain.Money{Minor: minor, Currency: "USD"}
+		r := b.record(t0, ingest.Delivery{Source: domain.SourceID(fmt.Sprint("file.", minor)), Facts: ingest.Facts{bill}, Corrects: corrects})
+		b.reopen()
+		return r
+	}
+	if r := feed(100, true); r.Facts != 1 {
+		t.Errorf("the first: %s", r)
+	}
+	for _, corrects := range []bool{true, false} {
+		if r := feed(100, corrects); r.Facts != 0 || r.Duplicates != 1 {
+			t.Errorf("the same: %s", r)
+		}
+	}
+	if r := feed(90, false); r.Facts != 0 || r.Conflicts != 1 {
+		t.Errorf("another amount: %s", r)
+	}
+	for range 2 {
+		if r := feed(90, true); r.Facts+r.Duplicates != 1 || r.Conflicts != 0 {
+			t.Errorf("a correction: %s", r)
+		}
+	}
+	var got []string
+	for _, e := range events[domain.UtilityBilled](b) {
+		got = append(got, fmt.Sprint(e.Amount, " ", e.Corrects))
+	}
+	if diff := cmp.Diff([]string{"1.00 USD false", "0.90 USD true"}, got); diff != "" {
+		t.Errorf("bills (-want +got):\n%s", diff)
+	}
+}
+
 func TestAStatementOfTheSameDayReplacesTheEarlierOne(t *testing.T) {
 	b := newBench(t)
 	s := domain.PoolStatementReceived{Pool: "foundry", Account: "cedarbend", Interval: domain.Interval{Start: t0, End: t0.Add(domain.Day)}, Net: 100}

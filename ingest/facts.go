@@ -32,8 +32,12 @@ const ahead = 2 * domain.Hour
 // how it may be restated. A price series is about each of its intervals.
 func describe(e domain.Event) (stream eventlog.Stream, ids []identity, how restated, err error) {
 	said := withOrigin(e, domain.Origin{}) // all of it but where it comes from
-	if s, ok := said.(domain.PoolStatementReceived); ok {
+	switch s := said.(type) {
+	case domain.PoolStatementReceived:
 		s.Credits = 0 // a statement that tells of how many credits it is says nothing else of the day
+		said = s
+	case domain.UtilityBilled:
+		s.Corrects = false // a bill that corrects another says what it would say if it were the first
 		said = s
 	}
 	_, payload, err := wire.Encode(said)
@@ -125,7 +129,7 @@ func about(e domain.Event, one func(about ...any) []identity) (eventlog.Stream, 
 		if !e.Interval.Valid() || e.Reference == "" {
 			return "", nil, never, fmt.Errorf("utility bill %q for %s", e.Reference, e.Interval)
 		}
-		return stream2("utility_bill", e.Site), one("utility bill", e.Site, e.Reference), never, nil
+		return stream2("utility_bill", e.Site), one("utility bill", e.Site, e.Reference), onRequest, nil
 	case domain.CoinSold:
 		return stream2("coin", e.Site), one("sale of coin", e.Site, e.Reference), never, e.Validate()
 	}
@@ -167,7 +171,8 @@ func priced(s domain.PriceSeries, about ...any) []identity {
 }
 
 // cut returns the part of a priced event that covers intervals [from, to) of
-// its series; other facts have one part.
+// its series; other facts have one part. Facts that tell that they correct what
+// is on record do so.
 func cut(e domain.Event, from, to int, corrects bool) domain.Event {
 	part := func(s domain.PriceSeries) domain.PriceSeries {
 		return domain.PriceSeries{Start: s.Start.Add(s.Step * domain.Duration(from)), Step: s.Step, Prices: s.Prices[from:to]}
@@ -178,6 +183,9 @@ func cut(e domain.Event, from, to int, corrects bool) domain.Event {
 		return e
 	case domain.BitcoinPriced:
 		e.Series, e.Corrects = part(e.Series), corrects
+		return e
+	case domain.UtilityBilled:
+		e.Corrects = corrects
 		return e
 	}
 	return e

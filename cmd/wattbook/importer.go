@@ -21,6 +21,7 @@ import (
 	"wattbook/ingest/meter"
 	"wattbook/ingest/pool"
 	"wattbook/ingest/scheduler"
+	"wattbook/ingest/utility"
 )
 
 func importVerb() verb {
@@ -52,6 +53,11 @@ The kinds are:
                   fees_btc,pool_fee_btc,other_btc,hashes_per_second,
                   share_difficulty,account; --columns day=Date,net=Earned, --zone,
                   --pool-account
+  bills           of the utility: site,from,to,amount,currency,reference,date;
+                  from and to are days at the site, to the one after the last
+                  that is billed. The accrual of energy is trued up to a bill
+                  once its months are closed. The same reference with another
+                  amount is a conflict, unless the file --corrects
   contracts       the contracts of a configuration file
 
 Files are text in UTF-8; lines may end as on Windows.
@@ -66,7 +72,7 @@ func importKinds() map[string][]string {
 	prices := []string{"time-column", "price-column", "zone", "step", "allow-gaps", "corrects"}
 	return map[string][]string{
 		"readings": {"corrects"}, "prices": append([]string{"node"}, prices...), "bitcoin-prices": prices, "difficulty": {}, "block-fees": {},
-		"allocations": {"account", "unbilled", "zone"}, "payouts": {"address", "pool-account"}, "statements": {"columns", "zone", "pool-account"}, "contracts": {},
+		"allocations": {"account", "unbilled", "zone"}, "payouts": {"address", "pool-account"}, "statements": {"columns", "zone", "pool-account"}, "contracts": {}, "bills": {"corrects"},
 	}
 }
 
@@ -284,6 +290,8 @@ func (f importedFile) decode(text []byte) (ingest.Delivery, error) {
 		return f.payouts(d, text)
 	case "statements":
 		return f.statements(d, text, zone)
+	case "bills":
+		return f.bills(d, text)
 	}
 	d.Decoder = "configuration/1"
 	config, err := readSite(f.path)
@@ -385,6 +393,21 @@ func (f importedFile) payouts(d ingest.Delivery, text []byte) (ingest.Delivery, 
 	}
 	if err == nil && len(all) == 0 && others > 0 {
 		err = fmt.Errorf("%s: none of its %d lines pays to %s; is --address right?", f.name, others, strings.Join(f.addresses, " or "))
+	}
+	return d, err
+}
+
+// bills reads bills of the utility.
+func (f importedFile) bills(d ingest.Delivery, text []byte) (ingest.Delivery, error) {
+	d.Decoder = utility.Decoder
+	zone, err := f.engine.facts.Zone(f.site.Zone)
+	if err != nil {
+		return d, err
+	}
+	terms := utility.Terms{Site: f.site.Site, Currency: f.site.Currency, Zone: zone, Now: f.now}
+	all, err := terms.Read(bytes.NewReader(text), f.name)
+	for _, e := range all {
+		d.Facts = append(d.Facts, e)
 	}
 	return d, err
 }

@@ -73,6 +73,7 @@ func billingSamples() []domain.Event {
 		domain.PrepaymentReceived{Contract: "aurora-2026", Amount: usd(1_000_000), At: month.Start, Reference: "TRX-0", Origin: origin},
 		domain.ServiceCreditClaimed{Contract: "aurora-2026", Charge: "sla", Period: october, At: month.End, Origin: origin},
 		domain.UtilityBilled{Site: "cedar-bend", Interval: month, Amount: usd(24_000_000), At: month.End, Reference: "INV-77", Origin: origin},
+		domain.UtilityBilled{Site: "cedar-bend", Interval: month, Amount: usd(24_000_100), At: month.End, Reference: "INV-77", Corrects: true, Origin: origin},
 		domain.PaymentReversed{Contract: "aurora-2026", Invoice: "CB-2026-000001", Payment: "TRX-1", Amount: usd(2_500_000), At: month.End, Reason: "returned by the bank", Origin: origin},
 		domain.CoinSold{
 			Site: "cedar-bend", Amount: 50_000_000, Proceeds: usd(4_910_571), Fee: usd(1_473), NetworkFee: 1_410, At: at(18, 0), Reference: "T-88",

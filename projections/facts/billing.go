@@ -188,7 +188,15 @@ func (f *Facts) bill(rec domain.Recorded) {
 	case domain.ServiceCreditClaimed:
 		b.claims = append(b.claims, e)
 	case domain.UtilityBilled:
-		b.bills = append(b.bills, e)
+		i := slices.IndexFunc(b.bills, func(o domain.UtilityBilled) bool { return o.Site == e.Site && o.Reference == e.Reference })
+		switch {
+		case i < 0:
+			b.bills = append(b.bills, e)
+		case e.Corrects:
+			b.bills[i] = e
+		default:
+			f.contradict(e.Site, rec, e.Origin, fmt.Sprintf("utility bill %s is on record", e.Reference))
+		}
 	case domain.CoinSold:
 		if slices.ContainsFunc(b.sales, func(s domain.CoinSold) bool { return s.Site == e.Site && s.Reference == e.Reference }) {
 			f.contradict(e.Site, rec, e.Origin, fmt.Sprintf("sale %s of coin is on record", e.Reference))
@@ -263,7 +271,7 @@ func (f *Facts) Claimed(id domain.ContractID, charge string, period domain.Perio
 	})
 }
 
-// UtilityBills returns the utility's bills for a site.
+// UtilityBills returns the utility's bills for a site, as it restated them last.
 func (f *Facts) UtilityBills(site domain.SiteID) []domain.UtilityBilled {
 	return slices.DeleteFunc(slices.Clone(f.billing.bills), func(b domain.UtilityBilled) bool { return b.Site != site })
 }

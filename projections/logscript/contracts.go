@@ -178,7 +178,10 @@ func (p *Player) playClaim(w *words) error {
 
 func (p *Player) playBill(w *words) error {
 	r := reader{p: p}
-	e := domain.UtilityBilled{Site: p.site, Interval: r.interval(w.plain[1]), At: p.now, Reference: fmt.Sprintf("bill%d", p.played)}
+	e := domain.UtilityBilled{Site: p.site, Interval: r.interval(w.plain[1]), At: p.now, Reference: w.key("reference", fmt.Sprintf("bill%d", p.played)), Corrects: len(w.plain) > 3 && w.plain[3] == "corrects"}
+	if at := w.key("at", ""); at != "" {
+		e.At = r.instant(at)
+	}
 	r.keep(e.Amount.UnmarshalText([]byte(w.plain[2] + " " + w.key("currency", "USD"))))
 	return errors.Join(r.err, p.append("facts-script", e))
 }

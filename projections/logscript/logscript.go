@@ -38,6 +38,7 @@
 //	bounce aurora CB-2026-000001 tx7 500 2026-11-25    a payment that was taken back
 //	claim aurora sla 2026-10                  a credit that is given on claim
 //	bill 2026-10@America/Chicago 244000.10    the utility's, for the site
+//	     at=2026-10-31 reference=INV-77 corrects
 //	start job-1 aurora 4 17:00                GPUs of a customer
 //	end job-1 19:02
 //	statement foundry/cedarbend 2026-10-14 subsidy=1000 fees=20 fee=20 other=0 net=1000 partial

@@ -27,7 +27,13 @@ type history struct {
 	allocations map[allocationKey]allocationPlace
 	reconciled  map[reconciledKey]domain.Position
 	received    map[receiptKey]domain.PayoutReceived // with the block that confirms it
+	bills       map[billKey]domain.UtilityBilled
 	closings    []closing
+}
+
+type billKey struct {
+	site      domain.SiteID
+	reference string
 }
 
 type allocationKey struct {
@@ -61,7 +67,7 @@ type reconciledKey struct {
 func newHistory(t *tables) *history {
 	return &history{
 		tables: t, zones: map[domain.SiteID]*zone{}, sites: map[domain.SiteID]sitePlace{}, devices: map[domain.DeviceKey]domain.Position{},
-		allocations: map[allocationKey]allocationPlace{}, reconciled: map[reconciledKey]domain.Position{}, received: map[receiptKey]domain.PayoutReceived{},
+		allocations: map[allocationKey]allocationPlace{}, reconciled: map[reconciledKey]domain.Position{}, received: map[receiptKey]domain.PayoutReceived{}, bills: map[billKey]domain.UtilityBilled{},
 	}
 }
 
@@ -154,8 +160,7 @@ func (h *history) row(rec domain.Recorded) error {
 		return h.tables.add("payments", p, "prepayment", string(e.Contract), nil, string(e.Amount.Currency), e.Amount.Decimal(), e.At, dayOf(e.At),
 			text(e.Reference), text(e.Origin.Source), at, digest(e.Origin.Evidence))
 	case domain.UtilityBilled:
-		return h.tables.add("utility_bills", p, string(e.Site), e.Interval.Start, e.Interval.End, string(e.Amount.Currency), e.Amount.Decimal(), e.At,
-			text(e.Reference), text(e.Origin.Source), at, digest(e.Origin.Evidence))
+		return h.utilityBill(rec, e)
 	}
 	return nil
 }
@@ -173,6 +178,26 @@ func (h *history) receipt(rec domain.Recorded, e domain.PayoutReceived) error {
 	}
 	return h.tables.add("payouts", rec.Position, string(e.Pool), e.Account, e.Transaction, text(e.Address), e.At, dayOf(e.At), int64(e.Amount),
 		text(e.Origin.Source), rec.RecordedAt, digest(e.Origin.Evidence))
+}
+
+// utilityBill adds the row of a bill. One that restates another takes it back by
+// a row of its own; one that contradicts another does not count.
+func (h *history) utilityBill(rec domain.Recorded, e domain.UtilityBilled) error {
+	add := func(b domain.UtilityBilled, amount domain.Money) error {
+		return h.tables.add("utility_bills", rec.Position, string(b.Site), b.Interval.Start, b.Interval.End, string(amount.Currency), amount.Decimal(), b.At,
+			text(b.Reference), text(e.Origin.Source), rec.RecordedAt, digest(e.Origin.Evidence))
+	}
+	k := billKey{e.Site, e.Reference}
+	if before, ok := h.bills[k]; ok {
+		if !e.Corrects {
+			return nil
+		}
+		if err := add(before, before.Amount.Neg()); err != nil {
+			return err
+		}
+	}
+	h.bills[k] = e
+	return add(e, e.Amount)
 }
 
 // reversal adds the row that takes back what did not arrive after all.

@@ -394,14 +394,16 @@ CREATE TABLE voided_invoices (
   reason VARCHAR -- why
 );
 
--- What the utility charges for the site's energy.
+-- What the utility charges for the site's energy. A bill that the utility
+-- restates is taken back by a row of its amount with the sign reversed, so that
+-- the rows of a reference sum to what it comes to now.
 CREATE TABLE utility_bills (
   position BIGINT NOT NULL, -- of the event
   site VARCHAR NOT NULL, -- the site
   start_utc TIMESTAMP NOT NULL, -- of the interval that is billed
   end_utc TIMESTAMP NOT NULL, -- of the interval that is billed
   currency VARCHAR NOT NULL, -- of the amount
-  amount DECIMAL(22,3) NOT NULL, -- of the bill
+  amount DECIMAL(22,3) NOT NULL, -- of the bill; negative: a credit, or what is taken back
   billed_utc TIMESTAMP NOT NULL, -- date of the bill
   reference VARCHAR, -- of the bill
   source VARCHAR, -- what brought it

@@ -107,13 +107,13 @@ func (b *builder) keep(rec domain.Recorded) {
 		}
 	case domain.InvoiceIssued:
 		of := billed{e.Invoice.Contract, e.Invoice.Period}
-		if !slices.ContainsFunc(b.taken[of], func(i standingInvoice) bool { return i.number == e.Invoice.Number }) {
-			b.taken[of] = append(b.taken[of], standingInvoice{e.Invoice.Number, rec.Position, 1<<63 - 1})
+		if !slices.ContainsFunc(b.invoices[of], func(i standingInvoice) bool { return i.number == e.Invoice.Number }) {
+			b.invoices[of] = append(b.invoices[of], standingInvoice{e.Invoice.Number, rec.Position, 1<<63 - 1})
 		}
 	case domain.InvoiceVoided:
-		for i, v := range b.taken[billed{e.Contract, e.Period}] {
+		for i, v := range b.invoices[billed{e.Contract, e.Period}] {
 			if v.number == e.Invoice {
-				b.taken[billed{e.Contract, e.Period}][i].voids = min(v.voids, rec.Position)
+				b.invoices[billed{e.Contract, e.Period}][i].voids = min(v.voids, rec.Position)
 			}
 		}
 	}
@@ -121,7 +121,7 @@ func (b *builder) keep(rec domain.Recorded) {
 
 // invoiced reports whether a contract's period is invoiced as of a position.
 func (b *builder) invoiced(of billed, asOf domain.Position) bool {
-	return slices.ContainsFunc(b.taken[of], func(i standingInvoice) bool { return i.issued < asOf && i.voids >= asOf })
+	return slices.ContainsFunc(b.invoices[of], func(i standingInvoice) bool { return i.issued < asOf && i.voids >= asOf })
 }
 
 // accrue makes the entries of revenue, of service credits and of the cost of
@@ -357,48 +357,4 @@ func (b *builder) open(f *facts.Facts) ([]Entry, error) {
 		}
 	}
 	return all, nil
-}
-
-// utility books a bill of the utility. Where all of its interval is closed,
-// what was accrued for it is trued up to the bill; else that waits until it is.
-func (b *builder) utility(rec domain.Recorded, e domain.UtilityBilled) {
-	site, ok := b.facts.Site(b.site)
-	if !ok || e.Amount.Currency != site.Currency || !b.counted(domain.ContractID(b.site), e.Reference, rec) {
-		return
-	}
-	b.book(rec, e.At, fmt.Sprintf("Utility bill %s for %s to %s", e.Reference, e.Interval.Start, e.Interval.End),
-		money(accruedEnergy(site), e.Amount), money("Liabilities:Payable:Utility", e.Amount.Neg()))
-	b.bills = append(b.bills, e)
-	b.trueUp(rec, e.At)
-}
-
-func accruedEnergy(site domain.SiteRegistered) string {
-	return "Liabilities:AccruedEnergy:" + name(site.RevenueMeter)
-}
-
-// trueUp books the differences of bills to what was accrued for their
-// intervals, as soon as those are closed.
-func (b *builder) trueUp(rec domain.Recorded, at domain.Instant) {
-	site, _ := b.facts.Site(b.site)
-	b.bills = slices.DeleteFunc(b.bills, func(e domain.UtilityBilled) bool {
-		covered := domain.Duration(0)
-		for _, c := range b.facts.Periods() {
-			if part := c.Interval.Overlap(e.Interval); c.Site == b.site && part.Valid() {
-				covered += part.Length()
-			}
-		}
-		if covered < e.Interval.Length() {
-			return false
-		}
-		accrued := int64(0)
-		for day, v := range b.energy {
-			if day >= dateIn(zoneOf(b.facts, b.site), e.Interval.Start) && day < dateIn(zoneOf(b.facts, b.site), e.Interval.End) {
-				accrued += v
-			}
-		}
-		difference := e.Amount.Minor - accrued
-		b.book(rec, at, fmt.Sprintf("Utility bill %s against what was accrued from %s to %s", e.Reference, e.Interval.Start, e.Interval.End),
-			minor("Expenses:Energy:TrueUp", difference, site.Currency), minor(accruedEnergy(site), -difference, site.Currency))
-		return true
-	})
 }

@@ -98,7 +98,7 @@ type issue struct {
 func newBuilder(site domain.SiteID, area *scratch.Area) *builder {
 	return &builder{
 		site: site, facts: facts.In(area), drawn: map[domain.Position][]domain.Period{}, accrued: map[domain.Period]accrued{}, refs: map[string]ref{},
-		unbilled: map[billed]map[string]int64{}, energy: map[string]int64{}, issued: map[string]issue{}, coins: newCoins(), claims: map[claim]claimed{}, taken: map[billed][]standingInvoice{},
+		unbilled: map[billed]map[string]int64{}, energy: map[string]int64{}, issued: map[string]issue{}, coins: newCoins(), claims: map[claim]claimed{}, invoices: map[billed][]standingInvoice{}, taken: map[string]bool{},
 	}
 }
 
@@ -116,10 +116,11 @@ type builder struct {
 	issued   map[string]issue                    // by number
 	coins    coins
 	closed   []domain.PeriodClosed
-	bills    []domain.UtilityBilled // not trued up yet
+	bills    []*utilityBill
+	taken    map[string]bool // local days whose accrued energy a bill took
 
-	claims map[claim]claimed            // of credits that are given on claim
-	taken  map[billed][]standingInvoice // of periods that are invoiced, or were
+	claims   map[claim]claimed            // of credits that are given on claim
+	invoices map[billed][]standingInvoice // of periods that are invoiced, or were
 
 	kept, fresh           map[span][]piece            // of days that were computed before, and now; nil: none are kept
 	silence, freshSilence map[still][]domain.Interval // the silence of devices, likewise
@@ -193,7 +194,7 @@ func (b *builder) apply(rec domain.Recorded) error {
 		if e.Site == b.site {
 			b.close(rec, b.accrued[e.Period])
 			delete(b.accrued, e.Period)
-			b.trueUp(rec, e.Interval.End)
+			b.trueUp(rec, dateIn(zoneOf(b.facts, b.site), e.Interval.End))
 			return b.remeasure(rec, e)
 		}
 	case domain.InvoiceIssued:
@@ -296,14 +297,32 @@ func (b *builder) ours(id domain.ContractID) bool {
 	return len(versions) > 0 && versions[0].Site == b.site
 }
 
-// book appends an entry without the postings that are nothing.
+// dated returns the date on which what happened at an instant, and became known
+// by an event, is booked: that of the instant, or of the day on which it was
+// recorded if the books of the instant were closed by then; then late is the
+// date of the instant.
+func (b *builder) dated(rec domain.Recorded, at domain.Instant) (date, late string) {
+	zone := zoneOf(b.facts, b.site)
+	date = dateIn(zone, at)
+	if _, ok := ClosedOver(b.facts, b.site, at); ok {
+		return max(date, dateIn(zone, rec.RecordedAt)), date
+	}
+	return date, ""
+}
+
+// book appends an entry of the local date of an instant.
 func (b *builder) book(rec domain.Recorded, at domain.Instant, narration string, postings ...Posting) {
+	b.bookOn(rec, dateIn(zoneOf(b.facts, b.site), at), narration, postings...)
+}
+
+// bookOn appends an entry without the postings that are nothing.
+func (b *builder) bookOn(rec domain.Recorded, date, narration string, postings ...Posting) {
 	postings = slices.DeleteFunc(postings, func(p Posting) bool { return p.Amount.IsZero() })
 	if len(postings) == 0 {
 		return
 	}
 	b.entries = append(b.entries, Entry{
-		Date: dateIn(zoneOf(b.facts, b.site), at), Narration: narration, Event: rec.ID, Position: rec.Position, Postings: postings,
+		Date: date, Narration: narration, Event: rec.ID, Position: rec.Position, Postings: postings,
 	})
 }
 

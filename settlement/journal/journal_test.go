@@ -183,7 +183,8 @@ func history(t *rapid.T) *logscript.Player {
 		case 11:
 			play("claim brightwater sla 2026-10")
 		case 8:
-			play(fmt.Sprintf("bill 2026-10@UTC %d.55", rapid.IntRange(1, 2000).Draw(t, "bill")))
+			play(fmt.Sprintf("bill %s %d.55 reference=%s%s", rapid.SampledFrom([]string{"2026-10@UTC", span}).Draw(t, "billed"), rapid.IntRange(1, 2000).Draw(t, "bill"),
+				rapid.SampledFrom([]string{"supply", "delivery"}).Draw(t, "reference"), rapid.SampledFrom([]string{"", " corrects"}).Draw(t, "corrects")))
 		case 9:
 			if all := known(t, p).Payments(""); len(all) > 0 {
 				play(fmt.Sprintf("bounce aurora %s %s %s 2026-11-%02d", all[0].Invoice, all[0].Reference, all[0].Amount.Amount(), day))

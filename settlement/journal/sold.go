@@ -28,11 +28,9 @@ func (b *builder) sold(rec domain.Recorded, e domain.CoinSold) error {
 		return nil
 	}
 	first, rest := splitNamed(e.Lots, e.Amount)
-	zone := zoneOf(b.facts, b.site)
-	date, late := dateIn(zone, e.At), ""
-	if _, ok := ClosedOver(b.facts, b.site, e.At); ok {
-		late = fmt.Sprintf(", made on %s", date)
-		date = max(date, dateIn(zone, rec.RecordedAt))
+	date, late := b.dated(rec, e.At)
+	if late != "" {
+		late = ", made on " + late
 	}
 	m := b.move(rec, date, fmt.Sprintf("Sale %s of %s BTC, %s%s", e.Reference, e.Amount.BTC(), e.Basis, late))
 	parts, err := b.dispose(m, e, e.Amount, first)
