@@ -101,21 +101,30 @@ func (p *Publisher) settleDays(ctx context.Context, f *facts.Facts) error {
 }
 
 // drawAhead begins to draw the days that are over of a warehouse that is made
-// from the beginning of the log, beside the reading of it. What it returns waits
-// for that, and has a publisher take over what was drawn.
-func (p *Publisher) drawAhead(ctx context.Context, f *facts.Facts) (take func(*Publisher) error, err error) {
+// from the beginning of the log, beside the reading of it. What it returns takes
+// the error of the reading, waits for what is drawn, and takes it over; if there
+// is an error it is given up.
+func (p *Publisher) drawAhead(ctx context.Context, f *facts.Facts) (drawn func(error) error, err error) {
 	if !p.fresh() || len(p.layout.days) > 0 {
-		return func(*Publisher) error { return nil }, nil
+		return func(err error) error { return err }, nil
 	}
 	q := &Publisher{cfg: p.cfg, layout: &layout{dir: p.layout.dir, name: p.layout.name, work: p.layout.work}}
 	if err := q.begin(ctx, spillName+"-days", nil); err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	go func() { done <- q.settleDays(ctx, f) }()
-	return func(p *Publisher) error {
+	return func(read error) error {
+		if read != nil {
+			cancel()
+		}
 		err := errors.Join(<-done, q.engine.close())
+		cancel()
 		p.layout.days = q.layout.days
+		if read != nil {
+			return read
+		}
 		return err
 	}, nil
 }

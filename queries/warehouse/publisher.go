@@ -330,11 +330,11 @@ func (p *Publisher) follow(ctx context.Context, log eventlog.Log, f *facts.Facts
 	if p.books == nil {
 		p.books = newBooks(f)
 	}
-	ahead, err := p.drawAhead(ctx, f)
+	drawn, err := p.drawAhead(ctx, f)
 	if err != nil {
 		return err
 	}
-	if err := errors.Join(p.read(ctx, log, f), ahead(p)); err != nil {
+	if err := drawn(p.read(ctx, log, f)); err != nil {
 		return err
 	}
 	if err := p.settleRows(ctx, f); err != nil {
