@@ -273,3 +273,34 @@ func TestDaysThatAreReplacedStayForTheGrace(t *testing.T) {
 		t.Errorf("a client of after the grace sees %s, %v", got, err)
 	}
 }
+
+// TestAnHourInTwoLocalDaysIsOneRow publishes a site whose days begin at half
+// past the hour, beside another site.
+func TestAnHourInTwoLocalDaysIsOneRow(t *testing.T) {
+	s := siteOf(t, hourly, nil)
+	s.play(hours("2026-10-10T05:00..2026-10-11T12:00") + `
+site pune step=30m zone=Asia/Kolkata adder=5
+meter revenue
+meter c1 under=revenue use=mining
+read revenue 2026-10-10T00:00..2026-10-12T12:00 10kWh every=30m
+read c1 2026-10-10T00:00..2026-10-12T12:00 9kWh every=30m`)
+	s.publish()
+	for query, want := range map[string][]string{
+		"SELECT count(*) = count(DISTINCT (site, start_utc, use)) FROM margins_by_hour": {"true"},
+		// The day ends at 18:30; what lies in parts and what is open are of one hour.
+		"SELECT start_utc, local_day, intervals, energy_milliwatt_hours FROM margins_by_hour WHERE site = 'pune' AND use = 'mining' AND hour(start_utc) = 18 ORDER BY 1": {
+			"2026-10-10 18:00:00|2026-10-10|2|18000000", "2026-10-11 18:00:00|2026-10-11|2|18000000",
+		},
+		"SELECT DISTINCT local_day FROM open.margins WHERE site = 'pune'":                                       {"2026-10-12"},
+		"SELECT local_day, intervals FROM margins_by_day WHERE site = 'pune' AND use = 'site' ORDER BY 1":       {"2026-10-10|37", "2026-10-11|48", "2026-10-12|35"},
+		"SELECT (SELECT sum(intervals) FROM margins_by_hour) = (SELECT sum(intervals) FROM margins_by_day)":     {"true"},
+		"SELECT count(DISTINCT site) FROM device_days WHERE local_day = '2026-10-10' AND unknown_intervals = 0": {"2"},
+	} {
+		if got := ask(t, s.dir, query); !slices.Equal(got, want) {
+			t.Errorf("%s\n got %q\nwant %q", query, got, want)
+		}
+	}
+	s.play("read c1 2026-10-10T18:30..2026-10-10T19:00 7kWh mark=corrected") // of the site that was named last
+	s.publish()
+	s.follows("two sites")
+}
