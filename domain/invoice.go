@@ -80,6 +80,16 @@ type Invoice struct {
 	// Layout numbers how its documents are laid out; 0 is the first one. A
 	// document prints again as it was issued, whatever is laid out today.
 	Layout int64 `json:"layout,omitempty"`
+	// Checkpoint is what the log had signed when the invoice was issued; zero:
+	// it does not say.
+	Checkpoint Checkpoint `json:"checkpoint,omitzero"`
+}
+
+// Checkpoint is what a log has signed: how many events, and their root.
+type Checkpoint struct {
+	Log  string   `json:"log"` // its name in its checkpoints
+	Size Position `json:"size"`
+	Root Digest   `json:"root"` // of the Merkle tree (RFC 6962) of the events before Size
 }
 
 // Payable returns what is left to pay when the invoice is issued.

@@ -52,7 +52,7 @@ func correction(f *facts.Facts, rater *rating.Rater, issued domain.InvoiceIssued
 		return domain.Note{}, false, fmt.Errorf("correct invoice %s: %w", inv.Number, err)
 	}
 	note := domain.Note{Corrects: inv.Number, Kind: domain.DebitNote, Invoice: inv}
-	note.Number, note.Issued, note.Due, note.AsOf, note.Layout = "", 0, 0, f.Next, 0
+	note.Number, note.Issued, note.Due, note.AsOf, note.Layout, note.Checkpoint = "", 0, 0, f.Next, 0, domain.Checkpoint{}
 	note.Lines, note.Daily, note.Balances, note.Prepaid = nil, nil, nil, domain.Money{}
 	if fresh.Contract != "" {
 		note.Version, note.Tax = fresh.Version, fresh.Tax
@@ -275,6 +275,9 @@ func (s *Settler) correct(ctx context.Context, issued domain.InvoiceIssued) (Iss
 		}
 		note.Issued, note.Layout = s.Now(), s.Layout
 		note.Due = Due(signed, note.Issued)
+		if note.Checkpoint, err = s.signed(); err != nil {
+			return fail(err)
+		}
 		ordinal := len(s.Facts.Notes(issued.Invoice.Number))
 		stream := Series(signed, note.Issued)
 		n, err := s.Log.Next(ctx, stream)

@@ -59,6 +59,17 @@ type Settler struct {
 	RenderNote func(domain.Note) ([]Document, error)
 	// Layout is how the documents of what is issued are laid out.
 	Layout int64
+	// Signed returns what the log has signed, at least of the events that the
+	// documents of a run are drawn from; nil: they do not name it.
+	Signed func() (domain.Checkpoint, error)
+}
+
+// signed returns the checkpoint that a document names.
+func (s *Settler) signed() (domain.Checkpoint, error) {
+	if s.Signed == nil {
+		return domain.Checkpoint{}, nil
+	}
+	return s.Signed()
 }
 
 // Refresh folds what the log holds beyond the facts.
@@ -321,6 +332,9 @@ func (s *Settler) issue(ctx context.Context, id domain.ContractID, period domain
 	}
 	draft.Issued, draft.Layout = s.Now(), s.Layout
 	draft.Due = Due(signed, draft.Issued)
+	if draft.Checkpoint, err = s.signed(); err != nil {
+		return fail(err)
+	}
 	stream := Series(signed, draft.Issued)
 	for {
 		n, err := s.Log.Next(ctx, stream)

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/NVIDIA/go-nvml/pkg/nvml"
@@ -363,7 +364,7 @@ func (v *play) settle(ctx context.Context) error {
 	bar := newProgress(v.p.stderr, "settling")
 	defer bar.done()
 	e := v.engine
-	settler := &settlement.Settler{Log: e.log, Facts: e.facts, Now: v.world.Now, Render: render(e.facts), Layout: document.Layout}
+	settler := &settlement.Settler{Log: e.log, Facts: e.facts, Now: v.world.Now, Render: render(e.facts), Layout: document.Layout, Signed: sync.OnceValues(e.signed)}
 	period := v.world.Period()
 	bar.show(0, 4, "closing the month")
 	closed, err := settler.Close(ctx, cedarbend.Site, period)

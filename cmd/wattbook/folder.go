@@ -108,6 +108,20 @@ func (l *logFolder) sign(extensions ...string) error {
 	return err
 }
 
+// signed signs a checkpoint of what the log holds now, and returns what
+// documents say of it.
+func (l *logFolder) signed() (domain.Checkpoint, error) {
+	n, err := l.notary()
+	if err != nil {
+		return domain.Checkpoint{}, err
+	}
+	s, err := n.sign()
+	if err != nil {
+		return domain.Checkpoint{}, err
+	}
+	return domain.Checkpoint{Log: s.Origin, Size: domain.Position(s.Size), Root: domain.Digest(s.Root)}, nil
+}
+
 // asSigned reports a log that is not the one that was signed last, grown.
 func (l *logFolder) asSigned() error {
 	sizes, err := l.folder.checkpointSizes()

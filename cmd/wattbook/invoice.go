@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"wattbook/domain"
@@ -112,7 +113,7 @@ func invoiceRun(ctx context.Context, p *program, b *book, o invoiceOptions, peri
 	if err != nil {
 		return err
 	}
-	s := &settlement.Settler{Log: b.log, Facts: b.facts, Now: b.now, Render: render(b.facts), RenderNote: renderNote(b.facts), Layout: document.Layout, Partial: o.partial}
+	s := &settlement.Settler{Log: b.log, Facts: b.facts, Now: b.now, Render: render(b.facts), RenderNote: renderNote(b.facts), Layout: document.Layout, Partial: o.partial, Signed: sync.OnceValues(b.signed)}
 	_, before := b.facts.Closed(reg.Site, period)
 	if !before { // a period of which nothing can be billed stays open
 		if err := s.Begun(reg.Site, period); err != nil {

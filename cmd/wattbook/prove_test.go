@@ -1,10 +1,13 @@
 package main
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"wattbook/domain"
 )
 
 // TestANoteIsProved corrects a reading of a billed month, and proves the note
@@ -21,11 +24,16 @@ func TestANoteIsProved(t *testing.T) {
 		{"invoice run --period 2026-10", "credit note for LB-2026-000001"},
 		{"prove --invoice LB-2026-000002 -o note.proof", "invoice LB-2026-000002: "},
 		{"prove --invoice LB-2026-000001 -o invoice.proof", "BEWARE: credit note LB-2026-000002 corrects invoice LB-2026-000001; the file does not say so"},
+		{"invoice run --period 2026-10", "was issued before"},
+		{"replay", "All of them come out as they are on record."},
 		{"prove --check note.proof --key DIR/book/keys/log.pub", "PROVED   credit note LB-2026-000002 of -0.18 USD, of Orchard Compute, Inc. for 2026-10, to invoice LB-2026-000001"},
 	} {
 		if said := s.run(strings.Fields(step.command)); !strings.Contains(said, step.want) || strings.Contains(said, "\n= ") {
 			t.Fatalf("%s:\n%s\nwant %s", step.command, said, step.want)
 		}
+	}
+	for _, number := range []string{"LB-2026-000001", "LB-2026-000002"} {
+		namesWhatWasSigned(t, filepath.Join(s.dir, "book"), number)
 	}
 	path := filepath.Join(s.dir, "note.proof")
 	raw, err := os.ReadFile(path)
@@ -47,6 +55,31 @@ func TestANoteIsProved(t *testing.T) {
 		if said := s.run([]string{"prove", "--check", "note.proof", "--key", key}); !strings.Contains(said, want) {
 			t.Errorf("a key that is none: %s\nwant %s", said, want)
 		}
+	}
+}
+
+// namesWhatWasSigned compares what a document says that the log had signed with
+// the checkpoint of that size in the folder.
+func namesWhatWasSigned(t *testing.T, data, number string) {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(data, "invoices", number+".json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var says domain.Invoice
+	if err := json.Unmarshal(raw, &says); err != nil {
+		t.Fatal(err)
+	}
+	key, err := folder(data).verifier()
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed, err := folder(data).readCheckpoint(int64(says.Checkpoint.Size), key)
+	if err != nil || signed.Origin != says.Checkpoint.Log || domain.Digest(signed.Root) != says.Checkpoint.Root {
+		t.Errorf("%s names %+v; signed is %+v, %v", number, says.Checkpoint, signed.Checkpoint, err)
+	}
+	if number == "LB-2026-000001" && says.Checkpoint.Size < says.AsOf {
+		t.Errorf("%s was drawn from %d events, of which %d are signed", number, says.AsOf, says.Checkpoint.Size)
 	}
 }
 

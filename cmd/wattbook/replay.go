@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 
+	"golang.org/x/mod/sumdb/tlog"
+
 	"wattbook/domain"
 	"wattbook/projections/facts"
 	"wattbook/settlement"
@@ -55,6 +57,10 @@ func replay(ctx context.Context, p *program, args []string) error {
 			Scratch:    area,
 			Render:     func(inv domain.Invoice, f *facts.Facts) ([]settlement.Document, error) { return render(f)(inv) },
 			RenderNote: func(n domain.Note, f *facts.Facts) ([]settlement.Document, error) { return renderNote(f)(n) },
+			Root: func(size domain.Position) (domain.Digest, error) {
+				root, err := tlog.TreeHash(int64(size), l.log)
+				return domain.Digest(root), err
+			},
 			Progress: func(done, total domain.Position) {
 				bar.show(int64(done), int64(total), fmt.Sprintf("position %s of %s", thousands(int64(done)), thousands(int64(total))))
 			},

@@ -31,6 +31,9 @@ type Options struct {
 	Render func(domain.Invoice, *facts.Facts) ([]settlement.Document, error)
 	// RenderNote makes those of a note.
 	RenderNote func(domain.Note, *facts.Facts) ([]settlement.Document, error)
+	// Root returns the Merkle root of the first events of the log, to compare
+	// with what documents say that the log had signed; nil: it is not compared.
+	Root func(size domain.Position) (domain.Digest, error)
 	// Scratch is where what is folded lies; nil: in the heap.
 	Scratch *scratch.Area
 	// Progress, if set, is told how far the log is read.
@@ -269,17 +272,44 @@ func (a *auditor) invoice(rec domain.Recorded, e domain.InvoiceIssued) {
 		a.count(kindInvoices, rec, what, nil, err.Error())
 		return
 	}
-	a.compare(kindInvoices, rec, what, domain.InvoiceIssued{Invoice: derived, Documents: e.Documents})
-	documents, err := a.options.Render(derived, a.facts)
+	documents := e.Documents
+	if inv.Checkpoint != (domain.Checkpoint{}) {
+		e.Invoice.Checkpoint, e.Documents = domain.Checkpoint{}, nil
+	}
+	unsigned := rec
+	unsigned.Event = e
+	a.compare(kindInvoices, unsigned, what, domain.InvoiceIssued{Invoice: derived, Documents: e.Documents})
+	a.documents(rec, what, inv.Checkpoint, documents, func(c domain.Checkpoint) ([]settlement.Document, error) {
+		derived.Checkpoint = c
+		return a.options.Render(derived, a.facts)
+	})
+}
+
+// documents makes the documents again of an invoice or a note, and compares what
+// it says that the log had signed with the log. Digests of what was derived are
+// without that: it is not the same in two logs of the same facts.
+func (a *auditor) documents(rec domain.Recorded, what string, c domain.Checkpoint, issued []domain.DocumentDigest, render func(domain.Checkpoint) ([]settlement.Document, error)) {
+	all, err := render(c)
+	plain := all
+	if err == nil && c != (domain.Checkpoint{}) {
+		plain, err = render(domain.Checkpoint{})
+	}
 	if err != nil {
 		a.count(kindDocuments, rec, "documents of "+what, nil, err.Error())
 		return
 	}
-	got, why := settlement.Digests(settlement.Named(documents, e.Documents)), ""
-	if !slices.Equal(got, e.Documents) {
+	why := ""
+	if !slices.Equal(settlement.Digests(settlement.Named(all, issued)), issued) {
 		why = "their bytes do not come out as they were issued"
 	}
-	a.count(kindDocuments, rec, "documents of "+what, fmt.Append(nil, got), why)
+	a.count(kindDocuments, rec, "documents of "+what, fmt.Append(nil, settlement.Digests(settlement.Named(plain, issued))), why)
+	if c == (domain.Checkpoint{}) || a.options.Root == nil {
+		return
+	}
+	if root, err := a.options.Root(c.Size); err != nil || root != c.Root {
+		a.counts[kindInvoices].Different++
+		a.different(rec, what, fmt.Sprintf("it says that the log had signed %d events, and they have another root than it says", c.Size))
+	}
 }
 
 // draft draws an invoice again, with the number that its place in its series

@@ -97,7 +97,10 @@ func TestNotesComeOutAgain(t *testing.T) {
 }
 
 // settled returns a log in which the month is played and settled.
-func settled(t *testing.T) *logscript.Player {
+func settled(t *testing.T) *logscript.Player { return settledUnder(t, nil) }
+
+// settledUnder is [settled] with documents that name what was signed.
+func settledUnder(t *testing.T, signed func() (domain.Checkpoint, error)) *logscript.Player {
 	t.Helper()
 	p := logscript.New()
 	if err := p.Play(october); err != nil {
@@ -107,6 +110,7 @@ func settled(t *testing.T) *logscript.Player {
 		Log: p.Log, Facts: facts.New(), Now: p.Now,
 		Render:     func(inv domain.Invoice) ([]settlement.Document, error) { return render(inv, nil) },
 		RenderNote: func(n domain.Note) ([]settlement.Document, error) { return renderNote(n, nil) },
+		Signed:     signed,
 	}
 	period := domain.Period{Year: 2026, Month: 10}
 	if _, err := s.Close(t.Context(), "s", period); err != nil {
@@ -124,6 +128,44 @@ func settled(t *testing.T) *logscript.Player {
 		t.Fatalf("reconciled %d, %v", len(all), err)
 	}
 	return p
+}
+
+// TestWhatWasSignedIsCompared replays an invoice that names a checkpoint: it
+// comes out with the digests of one that names another, since no two logs have
+// one root, and the root is compared with the log's.
+func TestWhatWasSignedIsCompared(t *testing.T) {
+	c := domain.Checkpoint{Log: "log.example/s", Size: 12, Root: domain.DigestOf([]byte("root"))}
+	p := settledUnder(t, func() (domain.Checkpoint, error) { return c, nil })
+	other := run(t, settledUnder(t, func() (domain.Checkpoint, error) {
+		return domain.Checkpoint{Log: "another.example", Size: 13, Root: domain.DigestOf([]byte("other"))}, nil
+	}).Log)
+	for _, x := range []struct {
+		root domain.Digest
+		err  error
+		want string
+	}{
+		{c.Root, nil, ""},
+		{domain.DigestOf([]byte("another")), nil, "they have another root"},
+		{c.Root, errors.New("beyond the end"), "they have another root"},
+	} {
+		found, err := audit.Run(t.Context(), p.Log, audit.Options{Render: render, RenderNote: renderNote, Root: func(size domain.Position) (domain.Digest, error) {
+			if size != c.Size {
+				t.Errorf("asked for the root of %d events, want %d", size, c.Size)
+			}
+			return x.root, x.err
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := fmt.Sprintf("%+v", found.Differences); (x.want == "") != (len(found.Differences) == 0) || !strings.Contains(got, x.want) {
+			t.Errorf("got %s, want %q", got, x.want)
+		}
+		for i, k := range found.Kinds {
+			if k.Digest != other.Kinds[i].Digest {
+				t.Errorf("%s have another digest than under another checkpoint", k.Name)
+			}
+		}
+	}
 }
 
 func run(t *testing.T, log eventlog.Log) audit.Report {

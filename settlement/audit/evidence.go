@@ -269,6 +269,7 @@ func split[E domain.Event](records []eventlog.Record, name string) (evidence[E],
 // and reports a due date that its contract does not give.
 func numbered(drawn *domain.Invoice, issued domain.Invoice, f *facts.Facts) error {
 	drawn.Number, drawn.Issued, drawn.Due, drawn.Layout = issued.Number, issued.Issued, issued.Due, issued.Layout
+	drawn.Checkpoint = issued.Checkpoint
 	for _, c := range f.ContractVersions(drawn.Contract) {
 		if c.Version == drawn.Version && settlement.Due(c, issued.Issued) != issued.Due {
 			return errors.New("is due at another time than its contract says")

@@ -1,6 +1,7 @@
 package document
 
 import (
+	"encoding/base64"
 	"fmt"
 	"slices"
 	"strconv"
@@ -349,8 +350,9 @@ func (c *composer) checking(proof Proof) {
 		"and the log holds the digest of this document.", strings.ToLower(c.name), count(c.inv.AsOf), c.inv.Site, strings.ToLower(c.name))
 	strips := append(c.block(says, left, right-left, small), strip{height: 4 * pt})
 	for _, f := range []struct{ label, value string }{
-		{"Log", proof.Log},
-		{"Root of the log there", digest(proof.Root)},
+		{"Log", c.inv.Checkpoint.Log},
+		{"Signed checkpoint", c.checkpoint()},
+		{"Its root", root(c.inv.Checkpoint.Root)},
 		{"Digest of the usage", digest(proof.Usage)},
 	} {
 		if f.value != "" {
@@ -379,6 +381,23 @@ func digest(d domain.Digest) string {
 		return ""
 	}
 	return "SHA-256 " + d.String()
+}
+
+// checkpoint says how much of the log was signed.
+func (c *composer) checkpoint() string {
+	if c.inv.Checkpoint == (domain.Checkpoint{}) {
+		return ""
+	}
+	return fmt.Sprintf("%s events, when this %s was issued", count(c.inv.Checkpoint.Size), strings.ToLower(c.name))
+}
+
+// root writes the root of a checkpoint as the checkpoint itself does (C2SP
+// tlog-checkpoint), or nothing where there is none.
+func root(d domain.Digest) string {
+	if d.IsZero() {
+		return ""
+	}
+	return base64.StdEncoding.EncodeToString(d[:])
 }
 
 // section sets strips under a heading.

@@ -36,18 +36,14 @@ import (
 //	4  its FOCUS rows tell power and hosting from GPU compute, and have a
 //	   ServiceSubcategory; lines of notes say what has changed where their
 //	   quantity has not; a line without a price says of no price that there is
-//	   one, and the annex reconciles the energy charge by charge
+//	   one, and the annex reconciles the energy charge by charge; it names
+//	   the checkpoint that the log had signed, and how to prove a note
 const Layout = 4
 
 // Proof is what lets a reader check an invoice against the log that it was
-// drawn from. What is empty is left out of the document; the invoice's own
-// position is always shown.
+// drawn from, beside what the invoice itself says: its position, and the
+// checkpoint that the log had signed. What is empty is left out of the document.
 type Proof struct {
-	// Log is the log's name as its signed checkpoints carry it.
-	Log string
-	// Root is the Merkle root (RFC 6962) of the events before the invoice's
-	// AsOf: the root that a checkpoint of that size signs.
-	Root domain.Digest
 	// Usage is the digest of the usage that was billed, as the PeriodClosed
 	// event states it.
 	Usage domain.Digest

@@ -202,8 +202,10 @@ func TestPDFIsOneFileOfItsOwn(t *testing.T) {
 }
 
 func TestPDFShowsProofs(t *testing.T) {
-	with := render(t, sample()).prose()
-	for _, want := range []string{proof.Log, proof.Root.String(), proof.Usage.String()} {
+	inv := sample()
+	inv.Checkpoint = domain.Checkpoint{Log: "wattbook.example/pecos-1", Size: 1_048_300, Root: domain.DigestOf([]byte("root"))}
+	with := render(t, inv).prose()
+	for _, want := range []string{"wattbook.example/pecos-1", "1,048,300 events, when this invoice was issued", "SBNJTRN+FjG7owHVrKtue7eqdM4RhdRWVl71HXN2d7I=", proof.Usage.String()} {
 		if !strings.Contains(with, want) {
 			t.Errorf("the text lacks %q", want)
 		}
@@ -368,7 +370,8 @@ func TestDateIsLocal(t *testing.T) {
 func TestPDFKeepsAnyText(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		inv := anyInvoice(t)
-		pdf, err := document.PDF(inv, document.Proof{Log: rapid.String().Draw(t, "log")})
+		inv.Checkpoint.Log = rapid.String().Draw(t, "log")
+		pdf, err := document.PDF(inv, document.Proof{})
 		if err != nil {
 			t.Fatal(err)
 		}

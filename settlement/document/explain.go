@@ -60,15 +60,20 @@ func (c *composer) balances() {
 	c.section("Commitments", strips)
 }
 
-// proving says how a buyer checks the invoice without the seller's book.
+// proving says how a buyer checks the document without the seller's book.
 func (c *composer) proving() []strip {
-	if c.inv.Layout < 1 || c.corrects != "" {
+	if c.inv.Layout < 1 || c.corrects != "" && c.inv.Layout < 4 {
 		return nil
 	}
-	says := fmt.Sprintf("To check it without access to the seller's book: ask the seller for the proof of this invoice "+
-		"(“wattbook prove --invoice %s -o invoice.proof”) and, once, for the public key of its log, and run “wattbook prove --check invoice.proof --key KEY”. "+
-		"The proof holds every reading, price and allocation that the invoice follows from, each with its place in a checkpoint that the log has signed; "+
-		"compare that checkpoint, of more than %s events, with one that you or a witness were given before.", c.inv.Number, count(c.inv.AsOf))
+	what, file, follows := "invoice", "invoice", "the invoice follows from"
+	if c.corrects != "" {
+		what, file = strings.ToLower(c.name), "note"
+		follows = fmt.Sprintf("the %s follows from, and invoice %s among them", what, c.corrects)
+	}
+	says := fmt.Sprintf("To check it without access to the seller's book: ask the seller for the proof of this %s "+
+		"(“wattbook prove --invoice %s -o %s.proof”) and, once, for the public key of its log, and run “wattbook prove --check %s.proof --key KEY”. "+
+		"The proof holds every reading, price and allocation that %s, each with its place in a checkpoint that the log has signed; "+
+		"compare that checkpoint, of more than %s events, with one that you or a witness were given before.", what, c.inv.Number, file, file, follows, count(c.inv.AsOf))
 	return append([]strip{{height: 4 * pt}}, c.block(says, left, right-left, small)...)
 }
 

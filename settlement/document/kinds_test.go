@@ -47,6 +47,7 @@ func kinds(t *testing.T) (*logscript.Player, domain.Invoice) {
 		t.Fatal(err)
 	}
 	inv.Number, inv.Issued, inv.Due, inv.Layout = "CB-2026-000001", p.Now(), p.Now().Add(30*domain.Day), document.Layout
+	inv.Checkpoint = domain.Checkpoint{Log: "wattbook.example/s", Size: inv.AsOf + 1, Root: domain.DigestOf([]byte("root"))}
 	return p, inv
 }
 

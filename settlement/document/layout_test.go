@@ -174,7 +174,7 @@ func TestPagesHaveNoOverlaps(t *testing.T) {
 	ts := newTypesetter()
 	rapid.Check(t, func(t *rapid.T) {
 		inv := drawnInvoice(t)
-		b := compose(ts, inv, Proof{Log: "log.example", Root: domain.DigestOf(nil)}, papers{name: "Invoice"})
+		b := compose(ts, inv, Proof{Usage: domain.DigestOf(nil)}, papers{name: "Invoice"})
 		for n, page := range b.pages {
 			var areas []area
 			for _, p := range page {

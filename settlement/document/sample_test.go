@@ -80,8 +80,4 @@ func total(inv domain.Invoice) domain.Invoice {
 	return inv
 }
 
-var proof = document.Proof{
-	Log:   "wattbook.example/pecos-1",
-	Root:  domain.DigestOf([]byte("root")),
-	Usage: domain.DigestOf([]byte("usage")),
-}
+var proof = document.Proof{Usage: domain.DigestOf([]byte("usage"))}
