@@ -9,9 +9,9 @@ import (
 	"slices"
 
 	"wattbook/domain"
-	"wattbook/projections/accrual"
 	"wattbook/projections/facts"
 	"wattbook/projections/margin"
+	"wattbook/settlement/rating"
 )
 
 // ledger adds exact amounts up and gives out whole minor units: what is given
@@ -44,23 +44,10 @@ type accrued struct {
 	energy   map[string]int64
 }
 
-// piece is what accrues exactly in part of a local day: of a contract and
-// billing period by line, or of energy by expense account.
+// piece is what energy costs exactly in part of a local day, by account.
 type piece struct {
 	day     string
-	period  domain.Period
-	version int64 // of the contract
-	lines   map[line]*big.Rat
 	amounts map[string]*big.Rat
-}
-
-// line is what an invoice shows on a line of its own, and rounds there.
-type line struct {
-	account      string
-	version      int64
-	charge       string
-	step, window int
-	overage      bool
 }
 
 // add adds an amount to one of several sums.
@@ -71,18 +58,17 @@ func add[K comparable](sums map[K]*big.Rat, k K, amount *big.Rat) {
 	sums[k].Add(sums[k], amount)
 }
 
-// span names the pieces of a contract, or those of energy, in part of a day.
-type span struct {
-	contract domain.ContractID
-	domain.Interval
-}
-
 // drawing is how an interval is accrued: as of what position, whether it may
-// change, and how the service credits of periods that began before it stand.
+// change, and how the periods of contracts that began before it stand.
 type drawing struct {
 	asOf    domain.Position
 	pending bool
-	credits map[billed]*standing
+	rater   *rating.Rater
+	periods map[billed]*standing
+}
+
+func drawn(f *facts.Facts, asOf domain.Position, pending bool) drawing {
+	return drawing{asOf, pending, rating.New(f), map[billed]*standing{}}
 }
 
 // standingInvoice is an invoice from its issue on until it is voided.
@@ -104,6 +90,7 @@ func (b *builder) keep(rec domain.Recorded) {
 				at = rec.RecordedAt
 			}
 			b.claims[k] = claimed{rec.Position, at}
+			b.claimsOf[billed{e.Contract, e.Period}]++
 		}
 	case domain.InvoiceIssued:
 		of := billed{e.Invoice.Contract, e.Invoice.Period}
@@ -133,27 +120,23 @@ func (b *builder) accrue(f *facts.Facts, iv domain.Interval, d drawing) (accrued
 		return out, fmt.Errorf("site %s is not registered", b.site)
 	}
 	for _, id := range f.Contracts(b.site) {
-		terms, err := accrual.Terms(f, id, iv)
-		if err != nil {
-			return out, err
-		}
-		if len(terms) == 0 {
-			continue
-		}
-		currency := terms[0].Currency
-		pieces, err := b.earned(f, id, currency, iv)
-		if err != nil {
-			return out, err
-		}
-		pieces = slices.DeleteFunc(pieces, func(p piece) bool { return b.invoiced(billed{id, p.period}, d.asOf) })
-		b.revenue(&out, id, currency, pieces, d.pending)
-		if err := b.credits(&out, f, id, iv, pieces, d); err != nil {
+		if err := b.earn(&out, f, id, iv, d); err != nil {
 			return out, err
 		}
 	}
-	pieces, err := b.pieces(f, "", iv, func(day string, part domain.Interval) ([]piece, error) { return spent(f, site, day, part) })
-	if err != nil {
-		return out, err
+	var pieces []piece
+	for day, part := range b.days(f, iv) {
+		now, ok := b.kept.energy(part)
+		if !ok {
+			var err error
+			if now, err = spent(f, site, day, part); err != nil {
+				return out, err
+			}
+		}
+		if b.fresh != nil {
+			b.fresh.cost[part] = now
+		}
+		pieces = append(pieces, now)
 	}
 	b.cost(&out, site, pieces, d.pending)
 	return out, nil
@@ -175,114 +158,13 @@ func (b *builder) days(f *facts.Facts, iv domain.Interval) iter.Seq2[string, dom
 	}
 }
 
-// pieces returns the pieces of an interval, computed day by day. Those that
-// are kept from before are not computed again.
-func (b *builder) pieces(f *facts.Facts, id domain.ContractID, iv domain.Interval, compute func(day string, part domain.Interval) ([]piece, error)) ([]piece, error) {
-	var all []piece
-	for day, part := range b.days(f, iv) {
-		of := span{id, part}
-		some, ok := b.kept[of]
-		if !ok {
-			var err error
-			if some, err = compute(day, part); err != nil {
-				return nil, err
-			}
-		}
-		if b.fresh != nil {
-			b.fresh[of] = some
-		}
-		all = append(all, some...)
-	}
-	return all, nil
-}
-
-// earned returns what a contract earns in an interval.
-func (b *builder) earned(f *facts.Facts, id domain.ContractID, currency domain.Currency, iv domain.Interval) ([]piece, error) {
-	return b.pieces(f, id, iv, func(day string, part domain.Interval) ([]piece, error) { return earned(f, id, currency, day, part) })
-}
-
-// earned returns what a contract earns in part of a local day.
-func earned(f *facts.Facts, id domain.ContractID, currency domain.Currency, day string, iv domain.Interval) ([]piece, error) {
-	terms, err := accrual.Terms(f, id, iv)
-	if err != nil || len(terms) == 0 {
-		return nil, err
-	}
-	table := f.Table(terms[0].Site)
-	var all []piece
-	for s, end := table.Slots(iv); s < end; s++ {
-		slot := table.Interval(s)
-		for _, c := range terms {
-			if c.Currency != currency {
-				continue // an invoice of two currencies is refused
-			}
-			for _, p := range c.Over(slot) {
-				period := c.Period(p.Interval.Start)
-				if n := len(all); n == 0 || all[n-1].period != period {
-					all = append(all, piece{day: day, period: period, lines: map[line]*big.Rat{}})
-				}
-				now := &all[len(all)-1]
-				now.version = c.Version
-				if p.Amount == nil || p.Amount.Sign() == 0 {
-					continue // what is unknown is revenue when it is invoiced
-				}
-				unit := ""
-				if p.Charge.Measure == domain.MeasureEnergy {
-					unit = "kWh"
-				}
-				add(now.lines, line{incomeOf(p.Charge.Kind, unit), c.Version, p.Charge.ID, p.Step, p.Window, p.Overage}, p.Amount)
-			}
-		}
-	}
-	return all, nil
-}
-
-// revenue makes the entries of what a contract earns, one a day and period.
-func (b *builder) revenue(out *accrued, id domain.ContractID, currency domain.Currency, pieces []piece, pending bool) {
-	sums := map[domain.Period]*ledger{}
-	for i := 0; i < len(pieces); {
-		first := pieces[i]
-		if sums[first.period] == nil {
-			sums[first.period] = newLedger()
-		}
-		touched, version := map[string]bool{}, first.version
-		for ; i < len(pieces) && pieces[i].day == first.day && pieces[i].period == first.period; i++ {
-			version = pieces[i].version
-			for l, amount := range pieces[i].lines {
-				touched[l.account] = true
-				add(sums[first.period].exact, l.account, amount)
-			}
-		}
-		from := b.refs[fmt.Sprintf("contract %s %d", id, version)]
-		e := Entry{Date: first.day, Narration: fmt.Sprintf("Accrual of contract %s", id), Pending: pending, Event: from.event, Position: from.position}
-		of, sum := billed{id, first.period}, int64(0)
-		for _, account := range slices.Sorted(maps.Keys(touched)) {
-			v := sums[first.period].take(account, currency.Digits())
-			if v == 0 {
-				continue
-			}
-			sum += v
-			e.Postings = append(e.Postings, minor(account, -v, currency))
-			if out.unbilled[of] == nil {
-				out.unbilled[of] = map[string]int64{}
-			}
-			out.unbilled[of][account] += v
-		}
-		if sum != 0 {
-			e.Postings = append([]Posting{minor(unbilled(id), sum, currency)}, e.Postings...)
-		}
-		if len(e.Postings) > 0 {
-			out.entries = append(out.entries, e)
-		}
-	}
-}
-
 // spent returns what energy costs in part of a local day at its published
 // price, and its delivery.
-func spent(f *facts.Facts, site domain.SiteRegistered, day string, iv domain.Interval) ([]piece, error) {
+func spent(f *facts.Facts, site domain.SiteRegistered, day string, iv domain.Interval) (piece, error) {
 	now := piece{day: day, amounts: map[string]*big.Rat{}}
 	for row, err := range margin.Rows(f, site.Site, iv) {
 		if err != nil {
-			return nil, err
+			return now, err
 		}
 		for _, u := range []struct {
 			name string
@@ -296,7 +178,7 @@ func spent(f *facts.Facts, site domain.SiteRegistered, day string, iv domain.Int
 			add(now.amounts, "Expenses:Energy:"+u.name+":Delivery", delivery.Rat())
 		}
 	}
-	return []piece{now}, nil
+	return now, nil
 }
 
 // cost makes the entries of the cost of energy, one a day.
@@ -343,7 +225,7 @@ func (b *builder) open(f *facts.Facts) ([]Entry, error) {
 		gaps = append(gaps, known)
 	}
 	var all []Entry
-	d := drawing{asOf: f.Next, pending: true, credits: map[billed]*standing{}}
+	d := drawn(f, f.Next, true)
 	for _, gap := range gaps {
 		for _, run := range table.Extent(gap.Start) { // a reading of another century is not followed by its years
 			if run = run.Overlap(gap); !run.Valid() {

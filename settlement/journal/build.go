@@ -98,7 +98,7 @@ type issue struct {
 func newBuilder(site domain.SiteID, area *scratch.Area) *builder {
 	return &builder{
 		site: site, facts: facts.In(area), drawn: map[domain.Position][]domain.Period{}, accrued: map[domain.Period]accrued{}, refs: map[string]ref{},
-		unbilled: map[billed]map[string]int64{}, energy: map[string]int64{}, issued: map[string]issue{}, coins: newCoins(), claims: map[claim]claimed{}, invoices: map[billed][]standingInvoice{}, taken: map[string]bool{},
+		unbilled: map[billed]map[string]int64{}, energy: map[string]int64{}, issued: map[string]issue{}, coins: newCoins(), claims: map[claim]claimed{}, claimsOf: map[billed]int{}, invoices: map[billed][]standingInvoice{}, taken: map[string]bool{},
 	}
 }
 
@@ -120,10 +120,10 @@ type builder struct {
 	taken    map[string]bool // local days whose accrued energy a bill took
 
 	claims   map[claim]claimed            // of credits that are given on claim
+	claimsOf map[billed]int               // how many of them
 	invoices map[billed][]standingInvoice // of periods that are invoiced, or were
 
-	kept, fresh           map[span][]piece            // of days that were computed before, and now; nil: none are kept
-	silence, freshSilence map[still][]domain.Interval // the silence of devices, likewise
+	kept, fresh *memory // of days that were computed before, and now; nil: none are kept
 }
 
 // collect finds where periods were drawn.
@@ -165,7 +165,7 @@ func (b *builder) apply(rec domain.Recorded) error {
 	for _, p := range b.drawn[rec.Position] {
 		i := slices.IndexFunc(b.closed, func(c domain.PeriodClosed) bool { return c.Period == p })
 		var err error
-		if b.accrued[p], err = b.accrue(b.facts, b.closed[i].Interval, drawing{asOf: rec.Position, credits: map[billed]*standing{}}); err != nil {
+		if b.accrued[p], err = b.accrue(b.facts, b.closed[i].Interval, drawn(b.facts, rec.Position, false)); err != nil {
 			return err
 		}
 	}

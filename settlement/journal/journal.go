@@ -5,12 +5,17 @@
 // currency, with bitcoin at its cost. Revenue and the cost of energy are accrued day by day: for a closed
 // period from what was known when it was closed, so that its entries never
 // change; for days that are not closed yet from what is known now, as pending
-// entries. A service credit is expected as soon as availability falls short: each
-// day that is over books what the contract would give back for the period so
-// far, less what is booked of it before. An invoice takes the accrual,
-// less the credits, into a receivable; what it charges beside the accrual (its
-// rounding, and what is rated over a whole period) is revenue of the day of
-// issue.
+// entries.
+//
+// A day's revenue is what the contract would come to for the period so far, less
+// what it came to before the day, line by line as its invoice rounds them. So
+// tiers, packages and the greatest power are accrued as they are reached, a
+// minimum, a maximum and what is due of a commitment for the portion of the month
+// that is over, and a service credit as soon as availability falls short. At the
+// end of the period what is accrued is what the invoice charges: the revenue of a
+// month is that of its service. An invoice takes the accrual, less the credits,
+// into a receivable; only what became known after the days were closed is revenue
+// of the day of issue.
 //
 // The accounts are:
 //

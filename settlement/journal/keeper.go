@@ -3,7 +3,6 @@ package journal
 import (
 	"errors"
 	"fmt"
-	"maps"
 
 	"wattbook/domain"
 	"wattbook/projections/facts"
@@ -26,7 +25,7 @@ type Keeper struct {
 // NewKeeper returns the books of a site before the first event.
 func NewKeeper(site domain.SiteID) *Keeper {
 	k := &Keeper{b: newBuilder(site, nil), drawn: map[domain.Position]accrued{}}
-	k.b.kept = map[span][]piece{}
+	k.b.kept = newMemory()
 	return k
 }
 
@@ -45,10 +44,10 @@ func (k *Keeper) Tell(rec domain.Recorded) {
 // known when it was closed: the facts at its AsOf, or any that say the same of
 // its interval.
 func (k *Keeper) Draw(closing domain.Position, c domain.PeriodClosed, f *facts.Facts) error {
-	kept, silence := k.b.kept, k.b.silence
-	k.b.kept, k.b.silence = nil, nil // they are of another time
-	defer func() { k.b.kept, k.b.silence = kept, silence }()
-	of, err := k.b.accrue(f, c.Interval, drawing{asOf: c.AsOf, credits: map[billed]*standing{}})
+	kept := k.b.kept
+	k.b.kept = nil // it is of another time
+	defer func() { k.b.kept = kept }()
+	of, err := k.b.accrue(f, c.Interval, drawn(f, c.AsOf, false))
 	if err != nil {
 		return fmt.Errorf("journal: closing of %s at position %d: %w", c.Period, closing, err)
 	}
@@ -59,8 +58,7 @@ func (k *Keeper) Draw(closing domain.Position, c domain.PeriodClosed, f *facts.F
 // Forget lets go of what accrued in the days since an instant: what is known
 // of them has changed.
 func (k *Keeper) Forget(since domain.Instant) {
-	maps.DeleteFunc(k.b.kept, func(s span, _ []piece) bool { return s.End > since })
-	maps.DeleteFunc(k.b.silence, func(s still, _ []domain.Interval) bool { return s.End > since })
+	k.b.kept.forget(since)
 }
 
 // Entries returns the entries that the events told since the last call book
@@ -89,9 +87,9 @@ func (k *Keeper) Entries(f *facts.Facts) (booked, pending []Entry, err error) {
 	}
 	k.told = nil
 	b.facts.Skip(k.next)
-	b.fresh, b.freshSilence = map[span][]piece{}, map[still][]domain.Interval{}
+	b.fresh = newMemory()
 	pending, err = b.pending(f)
-	b.kept, b.fresh, b.silence, b.freshSilence = b.fresh, nil, b.freshSilence, nil
+	b.kept, b.fresh = b.fresh, nil
 	if err != nil {
 		return nil, nil, fmt.Errorf("journal: %w", err)
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
-	"math/big"
 	"slices"
 	"strings"
 	"time"
@@ -343,18 +342,15 @@ func (b *builder) expectedBy(f *facts.Facts, a pools.Account) (all []Entry) {
 // expectedOf returns what a day's work should earn; nothing, if that is not
 // known. What is kept from before is not computed again.
 func (b *builder) expectedOf(f *facts.Facts, a pools.Account, iv domain.Interval) domain.Satoshi {
-	const satoshi = "satoshi"
-	of := span{domain.ContractID("pool " + string(a.Terms.Pool) + "/" + a.Terms.Account), iv}
-	some, ok := b.kept[of]
+	k := work{a.Terms.Pool, a.Terms.Account, iv}
+	net, ok := b.kept.earned(k)
 	if !ok {
-		net := domain.Satoshi(0)
 		if e, err := pools.Expect(f, a, iv); err == nil {
 			net = e.Net()
 		}
-		some = []piece{{amounts: map[string]*big.Rat{satoshi: new(big.Rat).SetInt64(int64(net))}}}
 	}
 	if b.fresh != nil {
-		b.fresh[of] = some
+		b.fresh.work[k] = net
 	}
-	return domain.FloorSatoshi(some[0].amounts[satoshi])
+	return net
 }

@@ -51,10 +51,11 @@ func (a key) before(b key) bool {
 // collector adds up the parts of all intervals, by charge in the order of the
 // contract, and the usage of each local day.
 type collector struct {
-	facts *facts.Facts
-	tally *accrual.Tallier
-	sums  []*sum // in the order of their keys
-	days  dayBook
+	facts   *facts.Facts
+	tally   *accrual.Tallier
+	sums    []*sum   // in the order of their keys
+	days    *dayBook // nil: nobody asks for them
+	partial bool     // what is not known is left out
 }
 
 // collect adds what a version of the contract earned in an interval, metering
@@ -79,14 +80,19 @@ func (k *collector) collect(term int, c *accrual.Contract, in domain.Interval) e
 		}
 		part := slot.Overlap(in)
 		for _, p := range c.All(part) {
+			if p.Unknown && k.partial {
+				continue
+			}
 			if p.Unknown {
 				return incomplete(k.facts, c, p, slot, in)
 			}
 			k.add(c, key{term, numbers[p.Charge.ID], p.Step, p.Overage, p.Window}, p)
 		}
-		day := k.days.of(part.Start)
-		day.Energy += c.Metered(part)
-		day.GPU += c.Used(part)
+		if k.days != nil {
+			day := k.days.of(part.Start)
+			day.Energy += c.Metered(part)
+			day.GPU += c.Used(part)
+		}
 		t = part.End
 	}
 	return nil
@@ -104,6 +110,9 @@ func (k *collector) run(term int, c *accrual.Contract, numbers map[string]int, r
 		}
 		s.span.End = p.Interval.End
 		s.intervals += p.Intervals
+	}
+	if k.days == nil {
+		return
 	}
 	step := k.facts.Table(c.Site).Step
 	for i, e := range run.Energy {

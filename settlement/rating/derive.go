@@ -18,8 +18,32 @@ type deriver struct {
 	facts     *facts.Facts
 	bill      bill
 	contracts []*accrual.Contract // by version in the period
+	begun     int                 // how many of them are in force in upTo
+	upTo      domain.Interval     // what is rated: all of the period, or its beginning
 	invoice   *domain.Invoice
 	terms     []int // of the invoice's lines: number of the version, or -1 for all
+
+	claimed func(charge string) bool // whether a credit that is given on claim is claimed
+	silence func(domain.DeviceID, domain.Interval) []domain.Interval
+	partial bool              // a charge that cannot be computed is left out
+	blind   bool              // how available devices were is not known yet
+	stood   map[carried]stood // as far as it was asked for; nil: it is not kept
+}
+
+// carried names what a commitment carries over from the period before: terms of
+// which that depends.
+type carried struct {
+	charge   string
+	months   int64
+	rollover bool
+	from     domain.Instant
+}
+
+// stood is how a commitment stood after the period before, or why that is not
+// known.
+type stood struct {
+	domain.Balance
+	err error
 }
 
 // add appends a line.
@@ -34,16 +58,16 @@ func (d *deriver) add(term int, l domain.InvoiceLine) {
 // else is computed once for the period: by the terms of the last version that
 // has it, with the amounts of each version for its part of the month.
 func (d *deriver) derive() error {
-	for i, c := range d.contracts {
+	for i, c := range d.contracts[:d.begun] {
 		for _, ch := range c.Charges {
 			if !ch.Derived() {
 				continue
 			}
-			later := slices.ContainsFunc(d.contracts[i+1:], func(o *accrual.Contract) bool { _, ok := o.Same(ch); return ok })
+			later := slices.ContainsFunc(d.contracts[i+1:d.begun], func(o *accrual.Contract) bool { _, ok := o.Same(ch); return ok })
 			if later && ch.Kind != domain.ChargePercentage {
 				continue
 			}
-			if err := d.one(i, ch); err != nil {
+			if err := d.one(i, ch); err != nil && !d.partial {
 				return fmt.Errorf("charge %s: %w", ch.ID, err)
 			}
 		}
@@ -81,13 +105,14 @@ func (d *deriver) spent(term int, ch domain.Charge) domain.Money {
 	return sum
 }
 
-// span returns the part of the period in which versions have the charge, from
-// the first to the last, and its amount for each version's part of the month.
-func (d *deriver) span(ch domain.Charge) (span domain.Interval, portion, amount *big.Rat) {
+// span returns the part of an interval of the period in which versions have the
+// charge, from the first to the last, what portion of the month that is, and the
+// charge's amount for each version's part of the month.
+func (d *deriver) span(ch domain.Charge, of domain.Interval) (span domain.Interval, portion, amount *big.Rat) {
 	portion, amount = new(big.Rat), new(big.Rat)
 	for _, c := range d.contracts {
 		own, ok := c.Same(ch)
-		in := own.InForce(c.Within(d.bill.interval))
+		in := own.InForce(c.Within(of))
 		if !ok || !in.Valid() {
 			continue
 		}
@@ -95,9 +120,9 @@ func (d *deriver) span(ch domain.Charge) (span domain.Interval, portion, amount 
 			span.Start = in.Start
 		}
 		span.End = in.End
-		of := c.PortionOfMonth(in)
-		portion.Add(portion, of)
-		amount.Add(amount, of.Mul(of, own.Amount.Rat()))
+		part := c.PortionOfMonth(in)
+		portion.Add(portion, part)
+		amount.Add(amount, part.Mul(part, own.Amount.Rat()))
 	}
 	return span, portion, amount
 }
@@ -111,7 +136,7 @@ func (d *deriver) entry(ch domain.Charge, span domain.Interval, suffix string, a
 }
 
 func (d *deriver) percentage(term int, ch domain.Charge) error {
-	span := ch.InForce(d.contracts[term].Within(d.bill.interval))
+	span := ch.InForce(d.contracts[term].Within(d.upTo))
 	base := d.spent(term, ch)
 	amount, err := base.Currency.Round(base.Decimal().Mul(ch.Portion))
 	if err != nil || amount.IsZero() || !span.Valid() {
@@ -122,7 +147,7 @@ func (d *deriver) percentage(term int, ch domain.Charge) error {
 }
 
 func (d *deriver) bound(ch domain.Charge) error {
-	span, portion, amount := d.span(ch)
+	span, portion, amount := d.span(ch, d.upTo)
 	spent := d.spent(-1, ch)
 	limit, err := spent.Currency.Round(domain.RoundRat(amount, spent.Currency.Digits()))
 	if err != nil || !span.Valid() {
@@ -168,9 +193,22 @@ func (d *deriver) age(ch domain.Charge) int64 {
 	return int64(p.Year-start.Year())*12 + int64(p.Month-start.Month())
 }
 
-// before returns how a commitment stood after the period before. Where nothing
-// can be left of it, that period is not rated again.
+// before returns how a commitment stood after the period before.
 func (d *deriver) before(ch domain.Charge) (domain.Balance, error) {
+	k := carried{ch.ID, ch.Months, ch.Rollover, ch.From}
+	s, ok := d.stood[k]
+	if !ok {
+		s.Balance, s.err = d.previous(ch)
+		if d.stood != nil {
+			d.stood[k] = s
+		}
+	}
+	return s.Balance, s.err
+}
+
+// previous computes how a commitment stood after the period before. Where
+// nothing can be left of it, that period is not rated again.
+func (d *deriver) previous(ch domain.Charge) (domain.Balance, error) {
 	nothing := domain.Money{Currency: d.invoice.Subtotal.Currency}
 	b := domain.Balance{Closing: nothing, Rolled: nothing}
 	begins := ch.Months <= 1 || d.age(ch)%ch.Months == 0
@@ -190,10 +228,11 @@ func (d *deriver) before(ch domain.Charge) (domain.Balance, error) {
 }
 
 func (d *deriver) commitment(ch domain.Charge) error {
-	span, _, amount := d.span(ch)
+	span, portion, _ := d.span(ch, d.upTo)
 	if !span.Valid() {
 		return nil
 	}
+	_, whole, amount := d.span(ch, d.bill.interval)
 	added, ends, err := d.term(ch, amount)
 	if err != nil {
 		return err
@@ -232,8 +271,13 @@ func (d *deriver) commitment(ch domain.Charge) error {
 	if ends {
 		unspent := b.Closing.Sub(b.Rolled)
 		b.Expired = b.Closing
-		if ch.TrueUp && unspent.Minor > 0 {
-			d.add(-1, d.entry(ch, span, ", not spent", unspent, fmt.Sprintf("committed %s, spent %s", last.Closing.Sub(last.Rolled).Add(added), fresh)))
+		committed := last.Closing.Sub(last.Rolled).Add(added)
+		due, err := committed.Currency.Round(domain.RoundRat(new(big.Rat).Mul(committed.Decimal().Rat(), new(big.Rat).Quo(portion, whole)), committed.Currency.Digits()))
+		if err != nil {
+			return err
+		}
+		if due = due.Sub(fresh); ch.TrueUp && due.Minor > 0 {
+			d.add(-1, d.entry(ch, span, ", not spent", due, fmt.Sprintf("committed %s, spent %s", committed, fresh)))
 		}
 		if ch.Rollover {
 			b.Expired = b.Rolled
@@ -249,12 +293,12 @@ func (d *deriver) commitment(ch domain.Charge) error {
 
 // credit gives back what the availability that was promised was not kept for.
 func (d *deriver) credit(ch domain.Charge) error {
-	span, _, _ := d.span(ch)
-	if !span.Valid() || ch.SLA.OnClaim && !d.facts.Claimed(d.invoice.Contract, ch.ID, d.invoice.Period) {
+	span, _, _ := d.span(ch, d.upTo)
+	if d.blind || !span.Valid() || ch.SLA.OnClaim && !d.claimed(ch.ID) {
 		return nil
 	}
-	signed := d.bill.terms[len(d.bill.terms)-1]
-	a, err := availability.Of(d.facts, signed.Site, ch.SLA.Devices, span, signed.Maintenance, ch.SLA.MinimumOutage)
+	signed := d.contracts[d.begun-1]
+	a, err := availability.From(d.facts, signed.Site, ch.SLA.Devices, span, signed.Maintenance, ch.SLA.MinimumOutage, d.silence)
 	if err != nil {
 		return err
 	}

@@ -19,6 +19,7 @@ import (
 
 	"wattbook/domain"
 	"wattbook/projections/accrual"
+	"wattbook/projections/availability"
 	"wattbook/projections/facts"
 )
 
@@ -82,7 +83,7 @@ func (r *Rater) rate(id domain.ContractID, period domain.Period) (domain.Invoice
 	if err != nil {
 		return domain.Invoice{}, err
 	}
-	k := &collector{facts: f, tally: r.tally, days: dayBook{zone: b.zone}}
+	k := &collector{facts: f, tally: r.tally, days: &dayBook{zone: b.zone}}
 	for i, c := range contracts {
 		if err := k.collect(i, c, c.Within(b.interval)); err != nil {
 			return domain.Invoice{}, err
@@ -90,7 +91,13 @@ func (r *Rater) rate(id domain.ContractID, period domain.Period) (domain.Invoice
 	}
 	inv.Daily = k.days.days
 	k.price()
-	d := &deriver{rater: r, facts: f, bill: b, contracts: contracts, invoice: &inv}
+	d := &deriver{
+		rater: r, facts: f, bill: b, contracts: contracts, begun: len(contracts), upTo: b.interval, invoice: &inv,
+		claimed: func(charge string) bool { return f.Claimed(id, charge, period) },
+		silence: func(d domain.DeviceID, in domain.Interval) []domain.Interval {
+			return availability.Silence(f, signed.Site, d, in)
+		},
+	}
 	for _, s := range k.sums {
 		line, ok, err := s.line(signed.Currency)
 		if err != nil {
