@@ -85,12 +85,36 @@ func correction(f *facts.Facts, rater *rating.Rater, issued domain.InvoiceIssued
 	if !changed && note.Total.IsZero() {
 		return domain.Note{}, false, nil
 	}
-	note.Causes = f.Changes(inv, was.known)
-	if len(note.Causes) == 0 {
-		note.Causes = []string{"what is known of the period has changed"}
-	}
-	return note, true, nil
+	note.Causes, err = causes(f, inv, was.known, rater.First())
+	return note, true, err
 }
+
+// unnamed is the cause of a note where none is found.
+const unnamed = "what is known of the period has changed"
+
+// causes says what has changed an invoice since a position: in its period, and
+// in those before from the first on that it rests on.
+func causes(f *facts.Facts, inv domain.Invoice, since domain.Position, first domain.Period) ([]string, error) {
+	all := f.Changes(inv, since)
+	zone, err := f.Zone(inv.Zone)
+	if err != nil {
+		return nil, err
+	}
+	for p := first; inv.Period.After(p); p = p.Next() {
+		for _, c := range f.Restated(inv, p.In(zone), since) {
+			all = append(all, fmt.Sprintf("in %s, from where a commitment goes on, %s", p, c))
+		}
+	}
+	if len(all) == 0 {
+		all = append(all, unnamed)
+	}
+	return all, nil
+}
+
+// Unnamed reports whether a note on record names no cause. Those that were
+// drawn when only the invoice's own period was looked at say nothing of the
+// periods before.
+func Unnamed(n domain.Note) bool { return slices.Equal(n.Causes, []string{unnamed}) }
 
 // charged is what an invoice and its notes come to: all of it is under one tax.
 type charged struct {

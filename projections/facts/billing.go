@@ -51,15 +51,36 @@ type change struct {
 }
 
 // Changes says what has come on record from a position on that may change what
-// an invoice comes to: versions of its contract, readings of its meters, prices,
-// allocations and claims.
+// an invoice comes to: versions of its contract, allocations and claims, and
+// what [Facts.Restated] says of its interval.
 func (f *Facts) Changes(inv domain.Invoice, since domain.Position) []string {
 	var causes []string
-	say := func(format string, args ...any) {
-		if c := fmt.Sprintf(format, args...); !slices.Contains(causes, c) {
+	say := func(c string) {
+		if !slices.Contains(causes, c) {
 			causes = append(causes, c)
 		}
 	}
+	const lately = "GPU allocations came on record late"
+	allocated, late := f.allocatedSince(inv, since)
+	for _, c := range f.billing.changes {
+		if late && allocated < c.position {
+			say(lately)
+		}
+		if c.position >= since && c.contract == inv.Contract {
+			say(c.what)
+		}
+	}
+	if late {
+		say(lately)
+	}
+	return append(causes, f.Restated(inv, inv.Interval, since)...)
+}
+
+// Restated says which readings of the meters of an invoice's contract and which
+// prices came on record for an interval from a position on, after others or
+// after a gap.
+func (f *Facts) Restated(inv domain.Invoice, in domain.Interval, since domain.Position) []string {
+	var causes []string
 	meters := map[domain.DeviceID]bool{}
 	indexes := map[string]bool{}
 	if s, ok := f.Site(inv.Site); ok {
@@ -73,19 +94,6 @@ func (f *Facts) Changes(inv domain.Invoice, since domain.Position) []string {
 			indexes[string(ch.Index)] = true
 		}
 	}
-	const lately = "GPU allocations came on record late"
-	allocated, late := f.allocatedSince(inv, since)
-	for _, c := range f.billing.changes {
-		if late && allocated < c.position {
-			say(lately)
-		}
-		if c.position >= since && c.contract == inv.Contract {
-			say("%s", c.what)
-		}
-	}
-	if late {
-		say(lately)
-	}
 	type of struct {
 		device domain.DeviceID
 		kind   string
@@ -93,13 +101,13 @@ func (f *Facts) Changes(inv domain.Invoice, since domain.Position) []string {
 	readings := map[of]int{}
 	var order []of
 	for _, n := range f.findings {
-		if n.Position < since || !n.Interval.Overlap(inv.Interval).Valid() {
+		if n.Position < since || !n.Interval.Overlap(in).Valid() {
 			continue
 		}
 		switch {
 		case n.Kind == "restated":
-			if _, node, _ := strings.Cut(n.What, " prices of "); indexes[node] {
-				say("%s", n.What)
+			if _, node, _ := strings.Cut(n.What, " prices of "); indexes[node] && !slices.Contains(causes, n.What) {
+				causes = append(causes, n.What)
 			}
 		case meters[n.Device]:
 			k := of{n.Device, n.Kind}
@@ -110,7 +118,7 @@ func (f *Facts) Changes(inv domain.Invoice, since domain.Position) []string {
 		}
 	}
 	for _, k := range order {
-		say("readings of %s came on record: %d %s", k.device, readings[k], k.kind)
+		causes = append(causes, fmt.Sprintf("readings of %s came on record: %d %s", k.device, readings[k], k.kind))
 	}
 	return causes
 }

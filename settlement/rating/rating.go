@@ -37,6 +37,7 @@ type Rater struct {
 	facts *facts.Facts
 	tally *accrual.Tallier
 	rooms map[room][]domain.ContractID // that charge a buyer's GPU time at some time; nil until it is needed
+	first domain.Period                // that the last draft rests on
 }
 
 // room is a buyer at a site.
@@ -58,6 +59,7 @@ func Draft(f *facts.Facts, id domain.ContractID, period domain.Period) (domain.I
 // not in force, and an error that wraps [ErrIncomplete] where something is
 // unknown or the period is not over yet.
 func (r *Rater) Draft(id domain.ContractID, period domain.Period) (domain.Invoice, error) {
+	r.first = period
 	inv, err := r.rate(id, period)
 	if err != nil || inv.Contract == "" {
 		return domain.Invoice{}, err
@@ -66,9 +68,16 @@ func (r *Rater) Draft(id domain.ContractID, period domain.Period) (domain.Invoic
 	return inv, err
 }
 
+// First returns the earliest period that the last draft rests on: one before
+// its own, if a commitment carries on from there.
+func (r *Rater) First() domain.Period { return r.first }
+
 // rate is [Rater.Draft] without what was prepaid.
 func (r *Rater) rate(id domain.ContractID, period domain.Period) (domain.Invoice, error) {
 	f := r.facts
+	if r.first.After(period) {
+		r.first = period
+	}
 	b, err := r.inForce(id, period)
 	if err != nil || len(b.terms) == 0 {
 		return domain.Invoice{}, err
