@@ -70,7 +70,8 @@ type Invoice struct {
 	Taxes []TaxPart `json:"taxes,omitempty"`
 	// Daily is the annex: what the customer used on each local day.
 	Daily []DailyUsage `json:"daily"`
-	// Prepaid is the part of Total that is paid from prepayments on record.
+	// Prepaid is the part of Total that is paid from prepayments on record. Of a
+	// credit note it is below zero: what goes back to them.
 	Prepaid Money `json:"prepaid,omitzero"`
 	// Balances say how commitments stand after the period.
 	Balances []Balance `json:"balances,omitempty"`

@@ -11,6 +11,7 @@ import (
 	"wattbook/domain/eventlog"
 	"wattbook/domain/wire"
 	"wattbook/projections/facts"
+	"wattbook/projections/receivables"
 	"wattbook/settlement/rating"
 )
 
@@ -32,9 +33,19 @@ func Correction(f *facts.Facts, issued domain.InvoiceIssued) (domain.Note, bool,
 
 // Redraw is [Correction] by the rules that a note on record was drawn by: those
 // of before did not part the lines where the tax changed, but took the
-// difference of the tax alone.
+// difference of the tax alone; before layout 4 they gave nothing back to
+// prepayments and found no causes in the periods before their own.
 func Redraw(f *facts.Facts, issued domain.InvoiceIssued, recorded domain.Note) (domain.Note, bool, error) {
-	return correction(f, rating.New(f), issued, len(recorded.Taxes) > 0)
+	note, ok, err := correction(f, rating.New(f), issued, len(recorded.Taxes) > 0)
+	if ok && recorded.Layout < 4 {
+		if recorded.Prepaid.IsZero() {
+			note.Prepaid = recorded.Prepaid
+		}
+		if slices.Equal(recorded.Causes, []string{unnamed}) {
+			note.Causes = recorded.Causes
+		}
+	}
+	return note, ok, err
 }
 
 func correction(f *facts.Facts, rater *rating.Rater, issued domain.InvoiceIssued, part bool) (domain.Note, bool, error) {
@@ -85,6 +96,7 @@ func correction(f *facts.Facts, rater *rating.Rater, issued domain.InvoiceIssued
 	if !changed && note.Total.IsZero() {
 		return domain.Note{}, false, nil
 	}
+	note.Prepaid = freed(f, inv, note.Total)
 	note.Causes, err = causes(f, inv, was.known, rater.First())
 	return note, true, err
 }
@@ -111,10 +123,22 @@ func causes(f *facts.Facts, inv domain.Invoice, since domain.Position, first dom
 	return all, nil
 }
 
-// Unnamed reports whether a note on record names no cause. Those that were
-// drawn when only the invoice's own period was looked at say nothing of the
-// periods before.
-func Unnamed(n domain.Note) bool { return slices.Equal(n.Causes, []string{unnamed}) }
+// freed returns what a correction of an invoice gives back to the prepayments of
+// its contract, as an amount below zero: of what the invoice drew, the part by
+// which the correction makes it overpaid.
+func freed(f *facts.Facts, inv domain.Invoice, total domain.Money) domain.Money {
+	drawn := inv.Prepaid
+	for _, n := range f.Notes(inv.Number) {
+		if !n.Note.Prepaid.IsZero() {
+			drawn = drawn.Add(n.Note.Prepaid)
+		}
+	}
+	over := -total.Minor - max(receivables.Of(f, inv).Open.Minor, 0)
+	if drawn.Currency != total.Currency || drawn.Minor <= 0 || over <= 0 {
+		return domain.Money{}
+	}
+	return domain.Money{Minor: -min(over, drawn.Minor), Currency: total.Currency}
+}
 
 // charged is what an invoice and its notes come to: all of it is under one tax.
 type charged struct {

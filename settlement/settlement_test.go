@@ -148,6 +148,9 @@ func notes(all []settlement.IssuedNote) string {
 		for _, t := range n.Note.Taxes {
 			fmt.Fprintf(&b, "  tax %s %s on %s = %s\n", t.Tax.Kind(), t.Tax.Rate, t.Base, t.Due)
 		}
+		if !n.Note.Prepaid.IsZero() {
+			fmt.Fprintf(&b, "  prepaid %s\n", n.Note.Prepaid)
+		}
 		for _, c := range n.Note.Causes {
 			fmt.Fprintf(&b, "  since %s\n", c)
 		}

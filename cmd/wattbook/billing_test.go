@@ -87,6 +87,9 @@ func TestTheLifeOfAnInvoice(t *testing.T) {
 		{"a void needs a reason", []string{"invoice", "void", "NUMBER"}, exitUsage, []string{"--reason is missing"}},
 		{"a prepayment", []string{"invoice", "prepay", "aurora", "--amount", "500", "--reference", "P1"}, exitOK, []string{"500.00 USD on contract aurora: recorded"}},
 		{"every way leads to the same amount", []string{"verify", "--money"}, exitOK, []string{"1 invoices come to the same by every way, and the books agree", "1,271.60"}},
+		{"not where the warehouse lacks it", []string{"verify", "--money", "WITHOUT"}, exitFinding, []string{"the warehouse shows 0 of 1 invoices; SQL was not asked for the others", "wattbook warehouse publish"}},
+		{"it is published", []string{"warehouse", "publish"}, exitOK, nil},
+		{"every way again", []string{"verify", "--money"}, exitOK, []string{"1 invoices come to the same by every way, and the books agree"}},
 		{"the books are exported", []string{"journal", "export", "--format", "hledger"}, exitOK, []string{"commodity USD", "account Assets:AR:Customers:Aurora", "; event: "}},
 		{"into a file", []string{"journal", "export", "-o", filepath.Join(t.TempDir(), "books.beancount")}, exitOK, []string{"entries as of position"}},
 		{"in a format that there is not", []string{"journal", "export", "--format", "gnucash"}, exitUsage, []string{"want one of [beancount hledger ledger]"}},
@@ -98,8 +101,14 @@ func TestTheLifeOfAnInvoice(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			args := append([]string{}, c.args...)
 			for i, a := range args {
-				if a == "NUMBER" {
+				switch a {
+				case "NUMBER":
 					args[i] = numberOf(t, data)
+				case "WITHOUT":
+					if err := os.RemoveAll(folder(data).warehouse()); err != nil {
+						t.Fatal(err)
+					}
+					args = args[:i]
 				}
 			}
 			got := wattbook(t, append(args, "--data", data)...)
@@ -117,6 +126,42 @@ func TestTheLifeOfAnInvoice(t *testing.T) {
 	var report audit.Report
 	if err := json.Unmarshal([]byte(replayed.out), &report); err != nil || replayed.code != exitOK || len(report.Differences) > 0 {
 		t.Errorf("replay: exit %d, %v\n%s%s", replayed.code, err, replayed.out, replayed.errors)
+	}
+}
+
+// TestWhatACreditGivesBackIsDrawnAgain credits an invoice that was paid from a
+// prepayment: the next draft draws what comes back, and every way and the books
+// agree.
+func TestWhatACreditGivesBackIsDrawnAgain(t *testing.T) {
+	data := scriptedBook(t, octoberScript, "prepay aurora 2000 2026-10-20")
+	run := func(want string, args ...string) {
+		t.Helper()
+		if got := wattbook(t, append(args, "--data", data)...); got.code != exitOK || !strings.Contains(got.out, want) {
+			t.Fatalf("%v: exit %d, want %q\n%s%s", args, got.code, want, got.out, got.errors)
+		}
+	}
+	run("1,270.50 USD  issued", "invoice", "run", "--period", "2026-10")
+	run("left of what was prepaid on contract aurora: 729.50 USD", "invoice", "show", numberOf(t, data))
+	file := filepath.Join(t.TempDir(), "aurora.yaml")
+	if err := os.WriteFile(file, []byte(small), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run("the next invoice run corrects it by a note", "contract", "amend", file)
+	run("-929.50 USD  credit note for", "invoice", "run", "--period", "2026-10")
+	number := numberOf(t, data)
+	run("paid: paid 341.00 USD, open 0.00 USD", "invoice", "show", number)
+	run("of -929.50 USD, of it 929.50 USD given back to what is prepaid\nleft of what was prepaid on contract aurora: 1,659.00 USD", "invoice", "show", number)
+	note := strings.TrimSuffix(number, "1") + "2"
+	run("prepaid  929.50 USD, given back for the next invoices", "invoice", "show", note)
+	run("1 invoices come to the same by every way, and the books agree", "verify", "--money")
+	run("Liabilities:ContractLiability:Aurora                            -1,659.00 USD", "journal", "balance")
+	proof := filepath.Join(t.TempDir(), "note.proof")
+	run("", "prove", "--invoice", note, "-o", proof)
+	run("", "prove", "--check", proof, "--key", folder(data).publicKey())
+	run("", "replay")
+	xml, err := os.ReadFile(filepath.Join(folder(data).invoices(), note+".xml"))
+	if err != nil || !strings.Contains(string(xml), `PrepaidAmount currencyID="USD">929.50<`) || !strings.Contains(string(xml), `PayableAmount currencyID="USD">0.00<`) {
+		t.Errorf("%v\n%s", err, xml)
 	}
 }
 

@@ -345,7 +345,9 @@ func printInvoice(p *program, what string, inv domain.Invoice, documents []domai
 		fmt.Fprintf(out, "    %s %s\n", tax, group(part.Due.Amount()))
 	}
 	fmt.Fprintf(out, "    total    %s %s\n\n", group(inv.Total.Amount()), inv.Total.Currency)
-	if !inv.Prepaid.IsZero() {
+	if back := inv.Prepaid.Neg(); back.Minor > 0 {
+		fmt.Fprintf(out, "    prepaid  %s, given back for the next invoices\n\n", moneyText(back))
+	} else if !inv.Prepaid.IsZero() {
 		fmt.Fprintf(out, "    prepaid  %s\n    to pay   %s\n\n", moneyText(inv.Prepaid), moneyText(inv.Payable()))
 	}
 	for _, b := range inv.Balances {

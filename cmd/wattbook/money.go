@@ -220,6 +220,9 @@ func (e *engine) recordMoney(ctx context.Context, p *program, o invoiceOptions, 
 		}
 		printStanding(p, receivables.Of(e.facts, inv.Invoice), e.facts)
 	}
+	if prepaid, ok := event.(domain.PrepaymentReceived); ok {
+		printPrepaid(p, e.facts, prepaid.Contract, prepaid.Amount.Currency)
+	}
 	return nil
 }
 
@@ -302,7 +305,20 @@ func printStanding(p *program, s receivables.Standing, f *facts.Facts) {
 	}
 	fmt.Fprintln(p.stdout)
 	for _, n := range f.Notes(s.Invoice.Number) {
-		fmt.Fprintf(p.stdout, "%s note %s of %s\n", n.Note.Kind, n.Note.Number, moneyText(n.Note.Total))
+		fmt.Fprintf(p.stdout, "%s note %s of %s", n.Note.Kind, n.Note.Number, moneyText(n.Note.Total))
+		if back := n.Note.Prepaid.Neg(); back.Minor > 0 {
+			fmt.Fprintf(p.stdout, ", of it %s given back to what is prepaid", moneyText(back))
+		}
+		fmt.Fprintln(p.stdout)
+	}
+	printPrepaid(p, f, s.Invoice.Contract, s.Invoice.Total.Currency)
+}
+
+// printPrepaid says what is left of what was prepaid on a contract, if anything
+// was.
+func printPrepaid(p *program, f *facts.Facts, id domain.ContractID, c domain.Currency) {
+	if len(f.Prepayments(id)) > 0 {
+		fmt.Fprintf(p.stdout, "left of what was prepaid on contract %s: %s\n", id, moneyText(rating.Prepaid(f, id, c)))
 	}
 }
 

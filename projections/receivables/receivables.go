@@ -23,7 +23,7 @@ type Standing struct {
 	Invoice domain.Invoice
 	State   State
 	Notes   domain.Money // sum of its notes: negative where it was credited
-	Paid    domain.Money // what arrived for it, prepayments that it drew included
+	Paid    domain.Money // what arrived for it, prepayments that it drew and its notes did not give back included
 	Open    domain.Money // Total + Notes − Paid; negative if overpaid
 }
 
@@ -55,6 +55,9 @@ func Of(f *facts.Facts, inv domain.Invoice) Standing {
 		s.Paid = inv.Prepaid
 	}
 	for _, n := range f.Notes(inv.Number) {
+		if n.Note.Prepaid.Currency == zero.Currency {
+			s.Paid = s.Paid.Add(n.Note.Prepaid)
+		}
 		if n.Note.Total.Currency == zero.Currency {
 			s.Notes = s.Notes.Add(n.Note.Total)
 		}

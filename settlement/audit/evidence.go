@@ -75,7 +75,9 @@ func EvidenceOfNote(f *facts.Facts, n domain.Note) (*Evidence, error) {
 // it.
 func (e *Evidence) Picks(rec domain.Recorded) bool {
 	if n, ok := rec.Event.(domain.NoteIssued); ok {
-		return e.note != "" && n.Note.Corrects == e.invoice.Number && (n.Note.Number == e.note || rec.Position < e.asOf)
+		// Those of other invoices have given back what was prepaid.
+		return e.note != "" && n.Note.Corrects == e.invoice.Number && (n.Note.Number == e.note || rec.Position < e.asOf) ||
+			e.note == "" && !e.invoice.Prepaid.IsZero() && !n.Note.Prepaid.IsZero() && n.Note.Contract == e.invoice.Contract && rec.Position < e.asOf
 	}
 	if issued, ok := rec.Event.(domain.InvoiceIssued); ok {
 		// Earlier ones have drawn on what was prepaid.
@@ -106,6 +108,10 @@ func (e *Evidence) Picks(rec domain.Recorded) bool {
 		})
 	case domain.ReadingsEstimated: // says of its readings by what method and why
 		return ev.Site == e.invoice.Site && e.meters[ev.Device] && ev.Interval.Overlap(in).Valid()
+	case domain.PaymentReceived:
+		return e.note != "" && !e.invoice.Prepaid.IsZero() && ev.Invoice == e.invoice.Number
+	case domain.PaymentReversed:
+		return e.note != "" && !e.invoice.Prepaid.IsZero() && ev.Invoice == e.invoice.Number
 	case domain.PrepaymentReceived:
 		return ev.Contract == e.invoice.Contract
 	case domain.InvoiceVoided:

@@ -195,3 +195,73 @@ func TestANoteFollowsFromItsEvidenceAlone(t *testing.T) {
 		t.Errorf("a note to no invoice: %v", err)
 	}
 }
+
+// TestWhatIsPrepaidFollowsFromItsEvidence corrects an invoice that was paid from
+// a prepayment and by the bank, and computes the note and the next invoice again
+// from the events that are picked for each: what the note gave back is drawn.
+func TestWhatIsPrepaidFollowsFromItsEvidence(t *testing.T) {
+	p := logscript.New()
+	if err := p.Play(
+		"site s step=24h zone=UTC", "meter revenue", "meter n4 under=revenue use=ai", "read revenue 2026-10@UTC 2kWh every=24h", "read n4 2026-10@UTC 1kWh every=24h",
+		"read revenue 2026-11@UTC 2kWh every=24h", "read n4 2026-11@UTC 1kWh every=24h", "prepay aurora 30 2026-10-01",
+		"now 2026-12-02", "contract aurora from=2026-10-01 days=10 prepaid=0.9", "charge energy usage kwh 1 meters=n4",
+	); err != nil {
+		t.Fatal(err)
+	}
+	october := domain.Period{Year: 2026, Month: 10}
+	s := &settlement.Settler{
+		Log: p.Log, Facts: facts.New(), Now: p.Now, Render: func(inv domain.Invoice) ([]settlement.Document, error) { return render(inv, nil) },
+		RenderNote: func(domain.Note) ([]settlement.Document, error) { return nil, nil },
+	}
+	issue := func(period domain.Period) domain.Invoice {
+		t.Helper()
+		if _, err := p.Facts(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := s.Close(t.Context(), "s", period); err != nil {
+			t.Fatal(err)
+		}
+		all, err := s.Issue(t.Context(), "s", period)
+		if err != nil || len(all) != 1 {
+			t.Fatalf("%d invoices, %v", len(all), err)
+		}
+		return all[0].Invoice
+	}
+	picked := func(e *audit.Evidence, err error) (all []eventlog.Record) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for r, err := range p.Log.ReadAll(t.Context(), 0) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			rec, err := wire.Open(r)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e.Picks(rec) {
+				all = append(all, r)
+			}
+		}
+		return all
+	}
+	first := issue(october) // 31.00, of it 27.90 prepaid
+	if err := p.Play("pay aurora "+first.Number+" 2 2026-12-02", "read n4 2026-10-03..2026-10-15 0kWh mark=corrected every=24h"); err != nil {
+		t.Fatal(err)
+	}
+	notes, err := s.Correct(t.Context(), "s", october) // 12.00 less, 1.10 were open
+	if err != nil || len(notes) != 1 || notes[0].Note.Prepaid.Minor != -1090 {
+		t.Fatalf("%+v, %v", notes, err)
+	}
+	if got, err := audit.RecomputeNote(picked(audit.EvidenceOfNote(s.Facts, notes[0].Note))); err != nil || got.Issued.Note.Prepaid.Minor != -1090 {
+		t.Errorf("%+v, %v", got.Issued.Note.Prepaid, err)
+	}
+	second := issue(october.Next()) // 2.10 were left, and 10.90 came back
+	if second.Prepaid.Minor != 1300 {
+		t.Errorf("November draws %s", second.Prepaid)
+	}
+	if got, err := audit.Recompute(picked(audit.EvidenceOf(s.Facts, second))); err != nil || got.Issued.Invoice.Prepaid.Minor != 1300 {
+		t.Errorf("%+v, %v", got.Issued.Invoice.Prepaid, err)
+	}
+}

@@ -25,9 +25,6 @@ func (a *auditor) note(rec domain.Recorded, e domain.NoteIssued) {
 		a.count(kindInvoices, rec, what, nil, err.Error())
 		return
 	}
-	if settlement.Unnamed(e.Note) {
-		derived.Causes = e.Note.Causes
-	}
 	for _, c := range a.facts.ContractVersions(derived.Contract) {
 		if c.Version == derived.Version {
 			derived.Issued, derived.Layout = e.Note.Issued, e.Note.Layout

@@ -292,7 +292,7 @@ func (c *composer) totals() []strip {
 	strips = append(strips, strip{height: 8 * pt, boxes: []box{{at, 4 * pt, right - at, 80, dark}}})
 	strips = append(strips, item("Total "+string(c.currency), amount(c.inv.Total), style{bold, 12 * pt, dark})...)
 	if !c.inv.Prepaid.IsZero() {
-		strips = append(strips, item("Paid from prepayments", amount(c.inv.Prepaid.Neg()), body)...)
+		strips = append(strips, item(fromPrepayments(c.inv), amount(c.inv.Prepaid.Neg()), body)...)
 		strips = append(strips, item("To pay "+string(c.currency), amount(c.inv.Payable()), style{bold, 12 * pt, dark})...)
 	}
 	return strips
@@ -305,6 +305,14 @@ func taxName(t domain.Tax) string {
 		name = "Tax"
 	}
 	return name + " (" + percent(t.Rate) + ")"
+}
+
+// fromPrepayments says what is done with prepayments: a credit note adds to them.
+func fromPrepayments(inv domain.Invoice) string {
+	if inv.Prepaid.Minor < 0 {
+		return "Added to prepayments"
+	}
+	return "Paid from prepayments"
 }
 
 // bar makes a thin line across the page, without space.
@@ -326,6 +334,9 @@ func (c *composer) terms() {
 	if c.corrects != "" {
 		if c.inv.Total.Minor <= 0 {
 			says = fmt.Sprintf("The amount is credited against invoice %s.", c.corrects)
+			if back := c.inv.Prepaid; back.Minor < 0 {
+				says = fmt.Sprintf("Of the amount, %s %s of invoice %s was paid from prepayments: the next invoice can draw it again.", c.currency, amount(back.Neg()), c.corrects)
+			}
 		}
 		why := c.block(fmt.Sprintf("Since invoice %s was drawn, the following has come on record:", c.corrects), left, right-left, body)
 		for _, cause := range c.causes {

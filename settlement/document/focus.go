@@ -137,7 +137,7 @@ func focusRows(inv domain.Invoice, corrects string, billing domain.Interval) []F
 		}
 	}
 	if !inv.Prepaid.IsZero() {
-		whole("prepaid", "Adjustment", "Paid from prepayments", inv.Prepaid.Neg(), domain.Money{Currency: inv.Prepaid.Currency}.Amount())
+		whole("prepaid", "Adjustment", fromPrepayments(inv), inv.Prepaid.Neg(), domain.Money{Currency: inv.Prepaid.Currency}.Amount())
 	}
 	return rows
 }

@@ -391,16 +391,19 @@ func (b *builder) void(rec domain.Recorded, e domain.InvoiceVoided) {
 	b.book(rec, e.At, fmt.Sprintf("Invoice %s is voided: %s", e.Invoice, e.Reason), mirror...)
 }
 
-// note books a correction: into the receivable as far as something is open,
-// and beyond it into what the buyer has to its credit.
+// note books a correction: into the receivable as far as something is open, and
+// beyond it into what the buyer has prepaid or to its credit.
 func (b *builder) note(rec domain.Recorded, n domain.Note, before receivables.Standing) {
 	c := n.Total.Currency
-	onAccount, credit := n.Total.Minor, int64(0)
+	onAccount, credit := n.Payable().Minor, int64(0)
 	if least := -max(before.Open.Minor, 0); onAccount < least {
 		onAccount, credit = least, onAccount-least
 	}
 	postings := []Posting{
 		minor(receivable(n.Buyer), onAccount, c), minor(credits(n.Buyer), credit, c), money(salesTax(n.Seller), n.TaxDue.Neg()),
+	}
+	if !n.Prepaid.IsZero() {
+		postings = append(postings, money(liability(n.Contract), n.Prepaid))
 	}
 	lines := map[string]int64{}
 	for _, l := range n.Lines {

@@ -129,23 +129,39 @@ func (r *Rater) rate(id domain.ContractID, period domain.Period) (domain.Invoice
 	return inv, nil
 }
 
-// prepaid returns how much of an invoice is paid from what was prepaid on its
-// contract, less what invoices on record have drawn.
-func prepaid(f *facts.Facts, inv domain.Invoice) (domain.Money, error) {
-	left := domain.Money{Currency: inv.Total.Currency}
-	for _, p := range f.Prepayments(inv.Contract) {
-		if p.Amount.Currency == left.Currency {
+// Prepaid returns what is left of what was prepaid on a contract in a currency:
+// less what invoices on record have drawn, and with what notes gave back.
+func Prepaid(f *facts.Facts, id domain.ContractID, c domain.Currency) domain.Money {
+	left := domain.Money{Currency: c}
+	for _, p := range f.Prepayments(id) {
+		if p.Amount.Currency == c {
 			left = left.Add(p.Amount)
 		}
 	}
 	if left.Minor <= 0 {
-		return domain.Money{}, nil
+		return left
 	}
-	for _, i := range f.InvoicesOf(inv.Contract) {
-		if i.Invoice.Prepaid.Currency == left.Currency && !f.Voided(i.Invoice.Number) {
-			left = left.Sub(i.Invoice.Prepaid)
+	draw := func(m domain.Money) {
+		if m.Currency == c {
+			left = left.Sub(m)
 		}
 	}
+	for _, i := range f.InvoicesOf(id) {
+		if f.Voided(i.Invoice.Number) {
+			continue
+		}
+		draw(i.Invoice.Prepaid)
+		for _, n := range f.Notes(i.Invoice.Number) {
+			draw(n.Note.Prepaid)
+		}
+	}
+	return left
+}
+
+// prepaid returns how much of an invoice is paid from what is left of what was
+// prepaid on its contract.
+func prepaid(f *facts.Facts, inv domain.Invoice) (domain.Money, error) {
+	left := Prepaid(f, inv.Contract, inv.Total.Currency)
 	if left.Minor <= 0 || inv.Total.Minor <= 0 {
 		return domain.Money{}, nil
 	}
