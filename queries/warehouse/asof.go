@@ -11,6 +11,7 @@ import (
 	"wattbook/domain/eventlog"
 	"wattbook/projections"
 	"wattbook/projections/facts"
+	"wattbook/projections/scratch"
 )
 
 // AsOf makes a database of what was known at an earlier position, beside the
@@ -60,7 +61,9 @@ func AsOf(ctx context.Context, log eventlog.Log, at domain.Position, cfg Config)
 		return fail(err)
 	}
 	defer func() { err = errors.Join(err, p.engine.close()) }()
-	f := facts.New()
+	area := scratch.In(p.layout.work, foldedInHeap)
+	defer func() { err = errors.Join(err, area.Close()) }()
+	f := facts.In(area)
 	if _, err := projections.Fold(ctx, log, 0, at, f); err != nil {
 		return fail(err)
 	}

@@ -13,6 +13,7 @@ import (
 	"wattbook/domain/eventlog"
 	"wattbook/projections"
 	"wattbook/projections/facts"
+	"wattbook/projections/scratch"
 )
 
 // TableDigest stands for all rows of a published table or view, whatever their
@@ -131,7 +132,9 @@ func Derive(ctx context.Context, log eventlog.Log, at domain.Position, cfg Confi
 		return out, fmt.Errorf("derive the warehouse: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(cfg.Dir)) }()
-	f := facts.New()
+	area := scratch.In(cfg.Dir, foldedInHeap)
+	defer func() { err = errors.Join(err, area.Close()) }()
+	f := facts.In(area)
 	if _, err := projections.Fold(ctx, log, 0, at, f); err != nil {
 		return out, fmt.Errorf("derive the warehouse: %w", err)
 	}

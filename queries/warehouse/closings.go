@@ -2,6 +2,7 @@ package warehouse
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"wattbook/domain"
@@ -9,6 +10,7 @@ import (
 	"wattbook/projections"
 	"wattbook/projections/facts"
 	"wattbook/projections/margin"
+	"wattbook/projections/scratch"
 )
 
 // closing is a closed period, and where its closing stands in the log.
@@ -57,11 +59,15 @@ func (s *useSum) add(energy domain.Energy, state facts.State, revenue, cost, mar
 	}
 }
 
+// foldedInHeap is how many bytes of readings and allocations that are folded
+// for one call are kept in the heap.
+const foldedInHeap = 64 << 20
+
 // settleClosings computes the figures of closed periods that have none yet.
 // They are those of now as long as no later event touches the period, and its
 // margins have the digest that the closing recorded. Else the log is folded
 // again up to what was known at the closing.
-func (p *Publisher) settleClosings(ctx context.Context, log eventlog.Log, f *facts.Facts) error {
+func (p *Publisher) settleClosings(ctx context.Context, log eventlog.Log, f *facts.Facts) (err error) {
 	var again []closing // by position: a later closing is never drawn at an earlier one
 	for _, c := range p.history.closings {
 		if _, ok := p.closed[c.position]; ok {
@@ -81,10 +87,12 @@ func (p *Publisher) settleClosings(ctx context.Context, log eventlog.Log, f *fac
 			return err
 		}
 	}
-	then := facts.New()
+	area := scratch.In(p.layout.tmp(""), foldedInHeap)
+	defer func() { err = errors.Join(err, area.Close()) }()
+	then := facts.In(area)
 	for _, c := range again {
 		if c.AsOf < then.Next {
-			then = facts.New()
+			then = facts.In(area)
 		}
 		if _, err := projections.Fold(ctx, log, then.Next, c.AsOf, then); err != nil {
 			return fmt.Errorf("closing of %s at position %d: %w", c.Period, c.position, err)
