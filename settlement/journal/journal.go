@@ -55,8 +55,8 @@
 //
 // Entries follow the log: what becomes known later is an entry of its own. It
 // is of the earning day, unless the day was reconciled before and its period is
-// closed: then it is of the date on which it became known. So is a sale that
-// becomes known after its period was closed.
+// closed: then it is of the date on which it became known. So are a sale, a payout
+// and a bill of the utility that become known after their period was closed.
 package journal
 
 import (
@@ -109,6 +109,9 @@ type Entry struct {
 	Event     domain.EventID
 	Position  domain.Position // of the event
 	Postings  []Posting
+	// Late is the date on which coin moved, where the books of that date were
+	// closed when it became known, so that Date is a later one; else empty.
+	Late string
 	// Priced is the event that published the price of bitcoin at which coin
 	// came into the entry; zero if none did.
 	Priced domain.EventID

@@ -68,6 +68,15 @@ func (b *builder) move(rec domain.Recorded, date, narration string) *move {
 	return &move{b: b, entry: Entry{Date: date, Narration: narration, Event: rec.ID, Position: rec.Position}}
 }
 
+// late says when what the entry books happened, if its books were closed by the
+// time that it became known.
+func (m *move) late(date, how string) {
+	if date != "" {
+		m.entry.Late = date
+		m.entry.Narration += fmt.Sprintf(", %s on %s", how, date)
+	}
+}
+
 func (b *builder) currency() domain.Currency {
 	s, _ := b.facts.Site(b.site)
 	return s.Currency

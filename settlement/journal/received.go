@@ -135,7 +135,9 @@ func (b *builder) give(rec domain.Recorded, x *arrival, a account, amount domain
 	if amount < 0 {
 		return true, b.takeBack(rec, x, a, -amount)
 	}
-	m := b.move(rec, dateIn(zoneOf(b.facts, b.site), x.At), fmt.Sprintf("Payout %s of %s", x.Transaction, a))
+	date, late := b.dated(rec, x.At)
+	m := b.move(rec, date, fmt.Sprintf("Payout %s of %s", x.Transaction, a))
+	m.late(late, "arrived")
 	parts, unmatched, ok := b.takeOwed(m, a, amount, x.At)
 	if !ok {
 		return false, nil
@@ -151,7 +153,7 @@ func (b *builder) give(rec domain.Recorded, x *arrival, a account, amount domain
 // of its day, and is owed to the pool until it states what it paid for. It
 // reports false, and takes nothing, if that price is needed and not known.
 func (b *builder) takeOwed(m *move, a account, amount domain.Satoshi, at domain.Instant) (parts, unmatched []coin.Lot, ok bool) {
-	date, owed := m.entry.Date, map[string]domain.Satoshi{}
+	date, owed := dateIn(zoneOf(b.facts, b.site), at), map[string]domain.Satoshi{}
 	from := func(l coin.Lot) bool { return l.Account == a.on(poolReceivable) && l.Date <= date }
 	var sum domain.Satoshi
 	var names []string
@@ -318,7 +320,9 @@ func (b *builder) bookPayout(rec domain.Recorded, p *payout) error {
 	if fee+off == 0 || len(p.fee)+len(p.off) > 0 {
 		return nil
 	}
-	m := b.move(rec, dateIn(zoneOf(b.facts, b.site), p.At), fmt.Sprintf("Payout %s of %s beside the chain", p.Reference, a))
+	date, late := b.dated(rec, p.At)
+	m := b.move(rec, date, fmt.Sprintf("Payout %s of %s beside the chain", p.Reference, a))
+	m.late(late, "made")
 	parts, unmatched, ok := b.takeOwed(m, a, off+fee, p.At)
 	if !ok {
 		b.coins.payoutsUnpriced[payoutKey{a, p.Reference}] = true

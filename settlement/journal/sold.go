@@ -29,10 +29,8 @@ func (b *builder) sold(rec domain.Recorded, e domain.CoinSold) error {
 	}
 	first, rest := splitNamed(e.Lots, e.Amount)
 	date, late := b.dated(rec, e.At)
-	if late != "" {
-		late = ", made on " + late
-	}
-	m := b.move(rec, date, fmt.Sprintf("Sale %s of %s BTC, %s%s", e.Reference, e.Amount.BTC(), e.Basis, late))
+	m := b.move(rec, date, fmt.Sprintf("Sale %s of %s BTC, %s", e.Reference, e.Amount.BTC(), e.Basis))
+	m.late(late, "made")
 	parts, err := b.dispose(m, e, e.Amount, first)
 	if err != nil {
 		return err
@@ -48,7 +46,8 @@ func (b *builder) sold(rec domain.Recorded, e domain.CoinSold) error {
 	if err := m.done(); err != nil || e.NetworkFee == 0 {
 		return err
 	}
-	m = b.move(rec, date, fmt.Sprintf("Network fee of sale %s%s", e.Reference, late))
+	m = b.move(rec, date, fmt.Sprintf("Network fee of sale %s", e.Reference))
+	m.late(late, "made")
 	if parts, err = b.dispose(m, e, e.NetworkFee, rest); err != nil {
 		return err
 	}
@@ -83,7 +82,7 @@ func Sellable(b Books, e domain.CoinSold) error {
 	var all domain.Decimal
 	for _, entry := range b.Entries {
 		for _, p := range entry.Postings {
-			if strings.HasPrefix(p.Account, holdings) && (entry.Date <= date || p.Amount.Sign() < 0) {
+			if strings.HasPrefix(p.Account, holdings) && (cmp.Or(entry.Late, entry.Date) <= date || p.Amount.Sign() < 0) {
 				lots[p.Cost.Lot] = lots[p.Cost.Lot].Add(p.Amount)
 				all = all.Add(p.Amount)
 			}
