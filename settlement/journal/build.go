@@ -355,7 +355,7 @@ func (b *builder) issue(rec domain.Recorded, inv domain.Invoice) {
 	of := billed{inv.Contract, inv.Period}
 	lines := map[string]int64{}
 	for _, l := range inv.Lines {
-		lines[incomeOf(l.Kind, l.Unit)] += l.Amount.Minor
+		lines[incomeOf(l.Kind)] += l.Amount.Minor
 	}
 	accrued := b.unbilled[of]
 	sum := int64(0)
@@ -407,7 +407,7 @@ func (b *builder) note(rec domain.Recorded, n domain.Note, before receivables.St
 	}
 	lines := map[string]int64{}
 	for _, l := range n.Lines {
-		lines[incomeOf(l.Kind, l.Unit)] += l.Amount.Minor
+		lines[incomeOf(l.Kind)] += l.Amount.Minor
 	}
 	for _, account := range slices.Sorted(maps.Keys(lines)) {
 		postings = append(postings, minor(account, -lines[account], c))

@@ -195,7 +195,7 @@ func (b *builder) compute(s *standing, over bool, d drawing) came {
 		if l.Kind == domain.ChargeSLACredit {
 			now.credits[l.Charge] = credit{l.Amount.Minor, l.Detail}
 		} else {
-			now.accounts[incomeOf(l.Kind, l.Unit)] += l.Amount.Minor
+			now.accounts[incomeOf(l.Kind)] += l.Amount.Minor
 		}
 	}
 	return now
@@ -249,7 +249,7 @@ func (b *builder) change(out *accrued, s *standing, now came, day string, pendin
 			detail = c.detail
 		}
 		entry(fmt.Sprintf("Service credit %s of contract %s: %s", charge, s.of.contract, detail),
-			map[string]int64{incomeOf(domain.ChargeSLACredit, ""): now.credits[charge].amount - s.accrued.credits[charge].amount})
+			map[string]int64{incomeOf(domain.ChargeSLACredit): now.credits[charge].amount - s.accrued.credits[charge].amount})
 	}
 	s.accrued = now
 }

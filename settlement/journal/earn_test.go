@@ -93,6 +93,12 @@ func income(entries []journal.Entry) map[string]domain.Decimal {
 // when it is.
 func TestAccrualsAreTheInvoices(t *testing.T) {
 	derived := 0
+	accountOf := map[domain.ChargeKind]string{
+		domain.ChargeReservedGPUs: "Income:AI:Reserved", domain.ChargeReservedPower: "Income:AI:Reserved", domain.ChargeOnDemandGPUs: "Income:AI:OnDemand",
+		domain.ChargePassThrough: "Income:AI:PowerPassThrough", domain.ChargeFixed: "Income:AI:Fixed", domain.ChargeUsage: "Income:AI:Usage", domain.ChargeDemand: "Income:AI:Demand",
+		domain.ChargePercentage: "Income:AI:Percentage", domain.ChargeMinimum: "Income:AI:Minimum", domain.ChargeMaximum: "Income:AI:Maximum",
+		domain.ChargeCommitment: "Income:AI:Commitment", domain.ChargeSLACredit: "Income:AI:SLACredits",
+	}
 	rapid.Check(t, func(t *rapid.T) {
 		zone := rapid.SampledFrom([]string{"UTC", "Etc/GMT+6", "Etc/GMT-6", "UTC", "Europe/Berlin"}).Draw(t, "zone")
 		p := earned(t, zone)
@@ -121,6 +127,12 @@ func TestAccrualsAreTheInvoices(t *testing.T) {
 				}
 			}
 		}
+		charged, accrued := map[string]domain.Decimal{}, map[string]domain.Decimal{}
+		for _, inv := range known(t, p).Invoices() {
+			for _, l := range inv.Invoice.Lines {
+				charged[accountOf[l.Kind]] = charged[accountOf[l.Kind]].Add(l.Amount.Decimal())
+			}
+		}
 		got := domain.Decimal{}
 		for account, v := range income(books.Entries) {
 			if strings.HasPrefix(account, "2026-11 ") {
@@ -130,6 +142,12 @@ func TestAccrualsAreTheInvoices(t *testing.T) {
 				t.Errorf("%s: %s was pending, %s is booked", account, was, v)
 			}
 			got = got.Add(v)
+			accrued[account[len("2026-10 "):]] = accrued[account[len("2026-10 "):]].Add(v)
+		}
+		for kind, account := range accountOf {
+			if !accrued[account].Equal(charged[account]) {
+				t.Errorf("%s accrues %s, its lines of kind %s charge %s", account, accrued[account], kind, charged[account])
+			}
 		}
 		if !got.Equal(want) {
 			t.Errorf("the days accrue %s, the invoices charge %s", got, want)

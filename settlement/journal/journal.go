@@ -34,7 +34,11 @@
 //	Liabilities:PoolUnmatched:<pool>:<account>   BTC, paid by the pool before it stated for what
 //	Liabilities:PoolOverpaid:<pool>:<account>    BTC, paid and then restated away
 //	Liabilities:CoinShort                BTC, gone and not held: something is not on record
-//	Income:AI:{Reserved,OnDemand,PowerPassThrough,Fixed,Adjustments,SLACredits}
+//	Income:AI:{Reserved,OnDemand,PowerPassThrough,Fixed}   of the charges that earn by the interval,
+//	Income:AI:{Usage,Demand}             metered use and the greatest power, at prices of the contract
+//	Income:AI:{Percentage,Minimum,Maximum}   of other charges, up to a minimum, down to a maximum
+//	Income:AI:Commitment                 what is due of a commitment, beyond it, and paid before
+//	Income:AI:SLACredits                 service credits: less revenue
 //	Income:Mining:<pool>:<account>       before the pool's fee
 //	Income:PoolFees:<pool>:<account>     the fee: less revenue, since it is paid to the customer
 //	Income:DigitalAssets:{FairValue,Realized}
@@ -253,26 +257,34 @@ func name[S ~string](id S) string {
 	return b.String()
 }
 
-// incomeOf returns the account that a charge's revenue belongs to.
-func incomeOf(kind domain.ChargeKind, unit string) string {
+// incomeOf returns the account that the revenue of a kind of charge belongs to.
+func incomeOf(kind domain.ChargeKind) string {
+	const income = "Income:AI:"
 	switch kind {
 	case domain.ChargeReservedGPUs, domain.ChargeReservedPower:
-		return "Income:AI:Reserved"
+		return income + "Reserved"
 	case domain.ChargeOnDemandGPUs:
-		return "Income:AI:OnDemand"
-	case domain.ChargePassThrough, domain.ChargeDemand:
-		return "Income:AI:PowerPassThrough"
+		return income + "OnDemand"
+	case domain.ChargePassThrough:
+		return income + "PowerPassThrough"
 	case domain.ChargeFixed:
-		return "Income:AI:Fixed"
-	case domain.ChargeSLACredit:
-		return "Income:AI:SLACredits"
+		return income + "Fixed"
 	case domain.ChargeUsage:
-		if unit == "kWh" {
-			return "Income:AI:PowerPassThrough"
-		}
-		return "Income:AI:OnDemand"
+		return income + "Usage"
+	case domain.ChargeDemand:
+		return income + "Demand"
+	case domain.ChargePercentage:
+		return income + "Percentage"
+	case domain.ChargeMinimum:
+		return income + "Minimum"
+	case domain.ChargeMaximum:
+		return income + "Maximum"
+	case domain.ChargeCommitment:
+		return income + "Commitment"
+	case domain.ChargeSLACredit:
+		return income + "SLACredits"
 	}
-	return "Income:AI:Adjustments"
+	return income + "Other"
 }
 
 // dateIn returns the local date of an instant.

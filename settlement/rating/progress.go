@@ -108,9 +108,6 @@ func (p *Progress) Lines(until domain.Instant, known Known) []domain.InvoiceLine
 			continue
 		}
 		l := domain.InvoiceLine{Charge: s.charge.ID, Kind: s.charge.Kind}
-		if s.charge.Measure == domain.MeasureEnergy {
-			l.Unit = "kWh"
-		}
 		var err error
 		if l.Amount, err = signed.Currency.Round(domain.RoundRat(s.amount, signed.Currency.Digits())); err == nil {
 			d.add(s.term, l)
