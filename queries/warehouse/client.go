@@ -13,6 +13,7 @@ import (
 	"math/big"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -35,12 +36,14 @@ type Limits struct {
 	Threads int           // 2
 	Time    time.Duration // of a query: 5 minutes
 	Rows    int           // of a result: 1,000,000
+	Bytes   int64         // of a result, about: 256 MiB
 	// Database is the file in the folder that is opened: the one that is
 	// published, or what [AsOf] made.
 	Database string
 	// Variables are what getvariable returns: the parameters of a query.
 	Variables map[string]string
-	// Logger is told of statements that are refused. It may be nil.
+	// Logger is told of statements that are refused, and of queries that a
+	// limit stopped. It may be nil.
 	Logger *slog.Logger
 }
 
@@ -49,6 +52,7 @@ func (l Limits) withDefaults() Limits {
 	l.Threads = cmp.Or(l.Threads, 2)
 	l.Time = cmp.Or(l.Time, 5*time.Minute)
 	l.Rows = cmp.Or(l.Rows, 1_000_000)
+	l.Bytes = cmp.Or(l.Bytes, 256<<20)
 	if l.Logger == nil {
 		l.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -117,55 +121,56 @@ type Column struct {
 // Query runs one statement that only reads, and calls each with every row:
 // what [Text] and [JSON] write. Columns is called once, before the first row.
 // It is an error that wraps [ErrRefused] if the statement does more, and one
-// that wraps [ErrLimit] if it takes too long or has too many rows.
+// that wraps [ErrLimit] if it takes too long or its result is too large.
 func (c *Client) Query(ctx context.Context, statement string, columns func([]Column) error, each func(row []any) error) error {
-	ctx, cancel := context.WithTimeout(ctx, c.limits.Time)
+	bounded, cancel := context.WithTimeout(ctx, c.limits.Time)
 	defer cancel()
-	err := c.check(statement)
-	if err == nil {
-		err = c.run(ctx, statement, columns, each)
-	}
+	err := c.run(bounded, statement, columns, each)
 	switch {
-	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return fmt.Errorf("the query ran for %s, which is its %w: ask for fewer days or devices", c.limits.Time, ErrLimit)
-	case errors.Is(err, ErrRefused):
-		c.limits.Logger.Warn("a statement was refused", "statement", fmt.Sprintf("%.200q", statement), "why", err)
-	case err != nil && (strings.HasPrefix(err.Error(), "Catalog Error") || strings.HasPrefix(err.Error(), "Binder Error")):
+	case err == nil:
+		return nil
+	case errors.Is(bounded.Err(), context.DeadlineExceeded) && ctx.Err() == nil:
+		err = c.limits.overTime()
+	case strings.HasPrefix(err.Error(), "Catalog Error") || strings.HasPrefix(err.Error(), "Binder Error"):
 		// What is asked for may be there in another version.
-		if other := c.current(ctx); other != nil {
+		if other := c.current(bounded); other != nil {
 			return fmt.Errorf("the warehouse is not of this program: %w (%s)", other, firstLine(err))
 		}
-		err = c.hinted(ctx, statement, err)
-	case err != nil && strings.Contains(err.Error(), "Out of Memory"):
-		return fmt.Errorf("the query needs more than %s of memory, which is its %w: ask for fewer days or devices", c.limits.Memory, ErrLimit)
+		err = c.hinted(bounded, statement, err)
+	case strings.Contains(err.Error(), "Out of Memory"):
+		err = c.limits.overMemory()
 	}
+	c.limits.log(statement, err)
 	return err
 }
 
-// check returns an error unless the text is one statement that only reads.
-func (c *Client) check(statement string) error {
-	// Prepare, unlike PrepareContext, runs nothing: it refuses a text of
-	// several statements, the first of which might do anything.
-	prepared, err := c.engine.conn.Prepare(statement)
-	if err != nil {
-		return refusal(plain(err))
-	}
-	stmt := prepared.(*duckdb.Stmt)
-	kind, err := stmt.StatementType()
-	if err == nil && kind != duckdb.STATEMENT_TYPE_SELECT {
-		err = ErrRefused
-	}
-	return errors.Join(err, stmt.Close())
+func (l Limits) overTime() error {
+	return fmt.Errorf("the query ran for %s, which is its %w: ask for fewer days or devices", l.Time, ErrLimit)
 }
 
-// run runs a statement that was checked. The function query() takes nothing
-// but one SELECT, and the LIMIT around it keeps the rows in bounds before they
-// are in memory.
+func (l Limits) overMemory() error {
+	return fmt.Errorf("the query needs more than %s of memory, which is its %w: ask for fewer days or devices", l.Memory, ErrLimit)
+}
+
+// log tells the logger of a statement that was refused or stopped.
+func (l Limits) log(statement string, err error) {
+	switch {
+	case errors.Is(err, ErrRefused):
+		l.Logger.Warn("a statement was refused", "statement", fmt.Sprintf("%.200q", statement), "why", err)
+	case errors.Is(err, ErrLimit):
+		l.Logger.Warn("a query was stopped", "statement", fmt.Sprintf("%.200q", statement), "why", err)
+	}
+}
+
+// run runs a statement. The function query() takes nothing but one SELECT, and
+// refuses everything else as it is parsed: to prepare any other statement can
+// already write (EXPORT DATABASE makes its folder). The LIMIT around it keeps
+// the rows in bounds before they are in memory.
 func (c *Client) run(ctx context.Context, statement string, columns func([]Column) error, each func(row []any) error) (err error) {
 	bounded := fmt.Sprintf("FROM query(%s) LIMIT %d", quoted(statement), c.limits.Rows+1)
 	rows, err := c.engine.conn.QueryContext(ctx, bounded, nil)
 	if err != nil {
-		return refusal(plain(err))
+		return c.unwrapped(statement, plain(err))
 	}
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	typed := rows.(driver.RowsColumnTypeDatabaseTypeName)
@@ -178,6 +183,7 @@ func (c *Client) run(ctx context.Context, statement string, columns func([]Colum
 		return err
 	}
 	raw, row := make([]driver.Value, len(all)), make([]any, len(all))
+	var size int64
 	for n := 0; ; n++ {
 		if err := rows.Next(raw); err == io.EOF {
 			return nil
@@ -189,6 +195,10 @@ func (c *Client) run(ctx context.Context, statement string, columns func([]Colum
 		}
 		for i, v := range raw {
 			row[i] = exactValue(v, all[i].Type)
+			size += bytesOf(row[i])
+		}
+		if size > c.limits.Bytes {
+			return fmt.Errorf("the result has more than %d bytes, which is its %w: sum it up, or ask for fewer columns", c.limits.Bytes, ErrLimit)
 		}
 		if err := each(row); err != nil {
 			return err
@@ -196,9 +206,62 @@ func (c *Client) run(ctx context.Context, statement string, columns func([]Colum
 	}
 }
 
+// bytesOf returns about how many bytes a value has where it is written.
+func bytesOf(v any) int64 {
+	switch v := v.(type) {
+	case string:
+		return int64(len(v)) + 1
+	case *big.Int:
+		return int64(v.BitLen())/3 + 2
+	case []any:
+		size := int64(2)
+		for _, e := range v {
+			size += bytesOf(e)
+		}
+		return size
+	}
+	return 8
+}
+
+// unwrapped returns what DuckDB says of a statement itself, without the query()
+// around it.
+func (c *Client) unwrapped(statement string, err error) error {
+	switch said := err.Error(); {
+	case strings.Contains(said, "Expected a single SELECT"):
+		return refused(statement)
+	case strings.HasPrefix(said, "Parser Error: PIVOT"):
+		return errors.New("a PIVOT is answered where it says its values: PIVOT … ON use IN ('mining', 'ai') USING …")
+	case strings.HasPrefix(said, "Parser Error: syntax error"), strings.HasPrefix(said, "Catalog Error"), strings.HasPrefix(said, "Binder Error"):
+		// It does not parse, or it is one SELECT, which writes nothing when it
+		// is prepared: then the error has the place in the statement.
+		prepared, itself := c.engine.conn.Prepare(statement)
+		if itself != nil {
+			err = plain(itself)
+		} else if closed := prepared.Close(); closed != nil {
+			return closed
+		}
+	}
+	return refusal(err)
+}
+
+// aside are the parts of a statement in which a semicolon ends nothing.
+var aside = regexp.MustCompile(`(?s)'[^']*'|"[^"]*"|--[^\n]*|/\*.*?\*/`)
+
+// refused says why a statement that is not one SELECT is not run.
+func refused(statement string) error {
+	bare := strings.TrimRight(aside.ReplaceAllString(statement, " "), "; \t\r\n")
+	switch {
+	case bare == "":
+		return errors.New("there is no statement; DESCRIBE and SHOW TABLES say what there is")
+	case strings.Contains(bare, ";"):
+		return fmt.Errorf("%w: one statement at a time is answered", ErrRefused)
+	}
+	return ErrRefused
+}
+
 // refusal marks DuckDB's errors about what the client may not do.
 func refusal(err error) error {
-	for _, said := range []string{"Permission Error", "multiple statements", "missing context", "Expected a single SELECT", "configuration has been locked", "is disabled"} {
+	for _, said := range []string{"Permission Error", "configuration has been locked", "is disabled"} {
 		if strings.Contains(err.Error(), said) {
 			return fmt.Errorf("%w: %s", ErrRefused, firstLine(err))
 		}

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -397,19 +398,32 @@ func TestAClientReadsAndDoesNothingElse(t *testing.T) {
 		"ATTACH '" + outside + ".duckdb'", "INSTALL httpfs", "LOAD httpfs", "SET memory_limit = '20GB'", "SET enable_external_access = true",
 		"CREATE TABLE memory.t (a INTEGER)", "DROP VIEW readings", "INSERT INTO sites SELECT * FROM sites", "DELETE FROM sites", "UPDATE sites SET name = ''",
 		"SELECT 1; DROP TABLE sites", "EXPLAIN ANALYZE COPY (SELECT 1) TO '" + s.dir + "/x.csv'", "PRAGMA enable_profiling", "EXPORT DATABASE '" + s.dir + "/e'",
-		"CALL pragma_version()", "DETACH wh", "USE memory", "",
+		"CALL pragma_version()", "DETACH wh", "USE memory", "", "-- nothing", "EXPLAIN SELECT 1", "SET VARIABLE x = 1",
+		"/* a */ -- b\nEXPORT DATABASE '" + s.dir + "/e'", "/* /* */ SELECT 1 */ EXPORT DATABASE '" + s.dir + "/e'", "(EXPORT DATABASE '" + s.dir + "/e')",
+		"SELECT 1; EXPORT DATABASE '" + s.dir + "/e'", "EXPORT DATABASE '" + s.dir + "/e'; SELECT 1", "EXPLAIN EXPORT DATABASE '" + s.dir + "/e'",
+		"WITH x AS (SELECT 1) INSERT INTO sites FROM x", "PREPARE p AS SELECT 1", "PRAGMA version", "VACUUM",
 	} {
 		rows, err := try(s.dir, statement)
 		if err == nil {
 			t.Errorf("%s: was run, %q", statement, rows)
-		} else if statement != "" && !errors.Is(err, warehouse.ErrRefused) {
+		} else if none, wrong := strings.Contains(err.Error(), "there is no statement"), strings.HasPrefix(err.Error(), "Parser Error: syntax"); !none && !wrong && !errors.Is(err, warehouse.ErrRefused) {
 			t.Errorf("%s: is not said to be refused: %v", statement, err)
 		}
+		for _, name := range []string{"x.csv", "e"} {
+			if _, err := os.Stat(filepath.Join(s.dir, name)); !errors.Is(err, fs.ErrNotExist) {
+				t.Fatalf("%s: wrote %s, %v", statement, name, err)
+			}
+		}
 	}
-	if left, err := filepath.Glob(filepath.Join(s.dir, "x.csv")); err != nil || len(left) > 0 {
-		t.Errorf("a file was written: %q, %v", left, err)
+	for statement, want := range map[string]string{
+		"SELECT 1; SELECT 2": "one statement at a time is answered", "SELECT ';' -- ;\n; DROP TABLE sites": "one statement at a time is answered",
+		"SELECT\n 1 +\n FROM sites": "LINE 3:  FROM sites", "PIVOT devices ON kind USING count(*)": "a PIVOT is answered where it says its values",
+	} {
+		if _, err := try(s.dir, statement); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %q", statement, err, want)
+		}
 	}
-	for _, statement := range []string{"DESCRIBE sites", "SHOW TABLES", "SUMMARIZE sites", "FROM sites", "WITH x AS (SELECT 1 AS a) SELECT * FROM x"} {
+	for _, statement := range []string{"DESCRIBE sites", "SHOW TABLES", "SUMMARIZE sites", "FROM sites", "WITH x AS (SELECT 1 AS a) SELECT * FROM x", "VALUES (1)", "(SELECT 1)", "-- a\nSELECT ';';", "PIVOT devices ON kind IN ('meter') USING count(*)"} {
 		if _, err := try(s.dir, statement); err != nil {
 			t.Errorf("%s: %v", statement, err)
 		}
@@ -426,9 +440,11 @@ func TestAClientStaysInItsLimits(t *testing.T) {
 	}{
 		{warehouse.Limits{Time: 200 * time.Millisecond}, "SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range * b.range = 7", "ran for 200ms"},
 		{warehouse.Limits{Rows: 1000}, "SELECT range FROM range(1000000000)", "more than 1000 rows"},
+		{warehouse.Limits{Bytes: 1000}, "SELECT repeat('x', 100) FROM range(20)", "more than 1000 bytes"},
 		{warehouse.Limits{Memory: "64MB"}, "SELECT count(*) FROM (SELECT DISTINCT range, hash(range) FROM range(20000000))", "more than 64MB of memory"},
 	} {
-		c.limits.Logger = slog.New(slog.DiscardHandler)
+		var log strings.Builder
+		c.limits.Logger = slog.New(slog.NewTextHandler(&log, nil))
 		client, err := warehouse.OpenClient(t.Context(), s.dir, c.limits)
 		if err != nil {
 			t.Fatal(err)
@@ -436,6 +452,9 @@ func TestAClientStaysInItsLimits(t *testing.T) {
 		err = client.Query(t.Context(), c.statement, func([]warehouse.Column) error { return nil }, func([]any) error { return nil })
 		if !errors.Is(err, warehouse.ErrLimit) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v, want %q", c.statement, err, c.want)
+		}
+		if !strings.Contains(log.String(), c.want) {
+			t.Errorf("%s: logged %q", c.statement, log.String())
 		}
 		if err := client.Close(); err != nil {
 			t.Error(err)
