@@ -21,7 +21,8 @@ check says whether it can be billed, and if not, all mistakes at once, each with
 the file, the line and the rule; beside a book it also checks devices and indexes. sign records a new
 contract. amend records its next version, which replaces the terms from its
 start on: what was issued before then is corrected by notes at the next invoice
-run. show prints the versions on record.
+run. show prints the versions on record with their terms: prices, quantities,
+steps, tiers and tax.
 
 Example: wattbook contract check aurora.yaml`,
 		run: contract,
@@ -249,15 +250,7 @@ func contractShow(p *program, f *facts.Facts, id domain.ContractID, version int6
 		if err != nil {
 			zone = time.UTC
 		}
-		local := func(t domain.Instant) string { return t.Time().In(zone).Format("2006-01-02 15:04") }
-		until := ""
-		if c.End != 0 {
-			until = " until " + local(c.End)
-		}
-		fmt.Fprintf(p.stdout, "%s version %d: %s for %s, from %s%s (%s), %s, %d days to pay\n", c.Contract, c.Version, c.Seller.Name, c.Buyer.Name, local(c.Start), until, c.Zone, c.Currency, c.PaymentDays)
-		for _, ch := range c.Charges {
-			fmt.Fprintf(p.stdout, "  %-16s %-20s %s\n", ch.ID, ch.Kind, ch.Description)
-		}
+		terms(p.stdout, c, zone)
 	}
 	return nil
 }

@@ -6,6 +6,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"wattbook/domain"
 	"wattbook/domain/eventlog"
@@ -76,6 +79,49 @@ func TestExampleContractsCanBeBilled(t *testing.T) {
 		if !strings.Contains(all, "kind: "+string(kind)) {
 			t.Errorf("no example shows %s", kind)
 		}
+	}
+}
+
+// TestTheTermsOfContractsAreShown holds what contract show says of the examples
+// and of a contract with what they do not show.
+func TestTheTermsOfContractsAreShown(t *testing.T) {
+	var got strings.Builder
+	show := func(name string, raw []byte) {
+		d := readContract(name, raw)
+		if err := d.err(); err != nil {
+			t.Fatal(err)
+		}
+		zone, err := time.LoadLocation(d.signed.Zone)
+		if err != nil {
+			t.Fatal(err)
+		}
+		terms(&got, d.signed, zone)
+	}
+	for _, file := range examples(t) {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		show(file, raw)
+	}
+	show("other", []byte(strings.NewReplacer("payment_days: 30", "payment_days: 30\nbuyer_reference: CC-7\nversion: 2").Replace(small)+`
+  - {id: blocks, kind: usage, description: blocks, measure: gpu-hours, block_quantity: 8, rate: 12, until: 2027-01-01}
+  - {id: all, kind: usage, description: volume, measure: kwh, meters: [n4], model: volume, tiers: [{up_to: 10000, rate: 0.09}, {rate: 0.085}]}
+  - {id: agreed, kind: power-pass-through, description: agreed PUE, meters: [n4], pue: {cap: 1.2}}
+  - {id: measured, kind: power-pass-through, description: measured PUE, meters: [n4], index: hb_north, index_cap: 90, pue: {facility: [ai], it: [n4]}}
+  - {id: gpus, kind: reserved-gpus, description: reserved, quantity: 8, rate: 1460, overage_rate: 2.85, from: 2026-11-01}
+  - {id: most, kind: maximum, description: most, of: [used], amount: 500}
+  - {id: sla, kind: sla-credit, description: availability, of: [used], sla: {devices: [n4], minimum_outage: 10m, on_claim: true, bands: [{below_portion: 0.99, credit_portion: 0.1}]}}
+`))
+	golden := filepath.Join("testdata", "terms.txt")
+	if *update {
+		if err := os.WriteFile(golden, []byte(got.String()), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if diff := cmp.Diff(string(want), got.String()); err != nil || diff != "" {
+		t.Errorf("%v (-want +got):\n%s", err, diff)
 	}
 }
 
@@ -183,6 +229,11 @@ func TestSigningAndAmending(t *testing.T) {
 	shown := wattbook(t, "contract", "show", "aurora", "--data", data)
 	if shown.code != exitOK || !strings.Contains(shown.out, "aurora version 1: Seller for Aurora, from 2026-10-01 00:00 (UTC), USD, 30 days to pay") || !strings.Contains(shown.out, "aurora version 2") {
 		t.Errorf("show: exit %d\n%s%s", shown.code, shown.out, shown.errors)
+	}
+	for _, want := range []string{"tax Sales tax 10 %, category S; invoices CB", "0.10 USD per kWh", "0.20 USD per kWh"} {
+		if !strings.Contains(shown.out, want) {
+			t.Errorf("show lacks %q:\n%s", want, shown.out)
+		}
 	}
 	if got := wattbook(t, "contract", "show", "aurora", "--version", "2", "--json", "--data", data); got.code != exitOK || strings.Contains(got.out, `"version": 1`) || !strings.Contains(got.out, `"version": 2`) {
 		t.Errorf("show one version as JSON: exit %d\n%s", got.code, got.out)
