@@ -4,11 +4,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"wattbook/domain"
 	"wattbook/projections/facts"
+	"wattbook/queries/sql"
 	"wattbook/settlement"
 	"wattbook/settlement/journal"
 )
@@ -40,6 +42,16 @@ end j 2026-10-07T07:13
 // metered is what the meters count over some days.
 func metered(days string) string {
 	return fmt.Sprintf("read revenue %[1]s 310kWh every=24h\nread n4 %[1]s 100.5kWh every=24h\nread c1 %[1]s 200kWh every=24h\nread m1 %[1]s 0.024shares every=24h", days)
+}
+
+// monthly is a version of a contract whose charges are rated over a month.
+func monthly(version, force string) string {
+	return "contract coral version=" + version + " " + force + `
+charge tiers usage kwh meters=n4 model=graduated tiers=1000:0.2,:0.1+7
+charge peak demand 2.003 meters=n4
+charge support percentage 0.03 of=tiers
+charge commit commitment 9000 months=3 true-up
+charge sla sla-credit g of=tiers,peak outage=1h bands=0.97:0.1`
 }
 
 // booked wants the table journal to be the books that are derived from the log.
@@ -87,6 +99,7 @@ func TestTheJournalIsTheBooks(t *testing.T) {
 		do   func()
 	}{
 		{"some days", func() { s.play(metered("2026-10-01..2026-10-14")) }},
+		{"a contract that is rated over its months", func() { s.play(monthly("1", "from=2026-10-01 until=2026-11-01")) }},
 		{"more days", func() { s.play(metered("2026-10-14..2026-11-01")) }},
 		{"a device that is read but for two days", func() {
 			s.play("read g 2026-10-01..2026-10-20 2kWh every=24h\nread g 2026-10-22..2026-11-01 2kWh every=24h")
@@ -107,6 +120,7 @@ func TestTheJournalIsTheBooks(t *testing.T) {
 		{"readings after the closing", func() {
 			s.play("read c1 2026-10-15..2026-10-16 100kWh mark=corrected\n" + metered("2026-11-01..2026-11-03"))
 		}},
+		{"a contract that goes on", func() { s.play(monthly("2", "from=2026-11-01")) }},
 		{"another contract", func() {
 			s.play("contract aurora version=2 from=2026-10-15T12:00 tax=0.0825\ncharge used on-demand-gpus 3.1")
 		}},
@@ -119,4 +133,35 @@ func TestTheJournalIsTheBooks(t *testing.T) {
 	s.open()
 	s.publish()
 	s.booked("after a restart")
+}
+
+// TestAClosingIsDrawnAsOfItsTime signs a version from the next month on after a
+// month was closed in which a commitment ended by what was known, and publishes
+// both at once: the books keep what was due of the commitment. What such charges
+// have accrued is in the question of what is not billed.
+func TestAClosingIsDrawnAsOfItsTime(t *testing.T) {
+	s := siteOf(t, daily, nil)
+	s.play(metered("2026-10-01..2026-11-01"))
+	s.play(monthly("1", "from=2026-10-01 until=2026-11-01"))
+	s.play("now 2026-11-02T09:00")
+	bills := settlement.Settler{Log: s.player.Log, Facts: facts.New(), Now: s.player.Now}
+	if _, err := bills.Close(t.Context(), "cedar", domain.Period{Year: 2026, Month: time.October}); err != nil {
+		t.Fatal(err)
+	}
+	s.play(monthly("2", "from=2026-11-01"))
+	s.publish()
+	s.booked("a version after the closing")
+	balance := ask(t, s.dir, "SELECT -sum(amount) FROM journal WHERE account = 'Income:AI:Commitment'")
+	if len(balance) != 1 || !strings.HasPrefix(balance[0], "8") {
+		t.Errorf("%q is due of the commitment, want what is left of 9000", balance)
+	}
+	for _, q := range sql.Questions() {
+		if q.Name == "unbilled-at-period-end" {
+			got := ask(t, s.dir, fmt.Sprintf("SELECT contract, last_day, unknown, unbilled = (SELECT sum(amount) FROM journal WHERE account = 'Assets:ContractAsset:Unbilled:Coral') FROM query('%s') WHERE contract = 'coral'",
+				strings.ReplaceAll(strings.ReplaceAll(strings.TrimSuffix(q.Statement, ";\n"), "getvariable('day')", "NULL"), "'", "''")))
+			if want := []string{"coral|2026-10-31|0|true"}; !slices.Equal(got, want) {
+				t.Errorf("%s: got %q, want %q", q.Name, got, want)
+			}
+		}
+	}
 }

@@ -252,6 +252,9 @@ func (t *touches) add(p domain.Position, e domain.Event) {
 	if since == never {
 		return
 	}
+	if _, ok := e.(domain.ContractSigned); ok { // whether a commitment ends with a month depends on what is in force in the next
+		since = max(beginning, since.Add(-32*domain.Day))
+	}
 	if since != beginning {
 		since = since.Floor(domain.Day)
 	}
