@@ -18,9 +18,11 @@ func journalVerb() verb {
 		summary: "the double-entry books: export them, or show balances, coin, ageing and revenue",
 		help: `
 The books follow from the events of the log: every entry names its event and sums
-to zero, with bitcoin at its cost. Revenue, energy and the service credits that
-are expected are accrued day by day; what is not closed yet is pending (marked
-with !). export writes them for beancount, hledger or ledger. balance is the trial balance, coin the lots of bitcoin at cost
+to zero, with bitcoin at its cost. Energy and revenue are accrued day by day, with
+tiers, minimums, commitments and service credits as they come to for the period so
+far, so that a month's revenue is that of its service; what is not closed yet is
+pending (marked with !). Energy is trued up to the utility's bill (wattbook import
+bills). export writes them for beancount, hledger or ledger. balance is the trial balance, coin the lots of bitcoin at cost
 and how what is held rolls forward, ageing what buyers owe by how long it has been
 due, revenue what was recognized in each month.
 
