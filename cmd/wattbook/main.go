@@ -67,6 +67,9 @@ type common struct {
 }
 
 func main() {
+	if len(os.Args) == 2 && os.Args[1] == sqlWork {
+		os.Exit(workSQL())
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	os.Exit(run(ctx, os.Args[1:], &program{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, environ: os.Environ, now: systemClock}))

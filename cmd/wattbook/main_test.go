@@ -12,7 +12,7 @@ import (
 
 // TestMain lets a test start the program as a process of its own.
 func TestMain(m *testing.M) {
-	if os.Getenv("RUN_AS_PROGRAM") == "1" {
+	if os.Getenv("RUN_AS_PROGRAM") == "1" || len(os.Args) == 2 && os.Args[1] == sqlWork {
 		main()
 		return
 	}

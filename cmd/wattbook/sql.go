@@ -28,7 +28,7 @@ published: DESCRIBE and SHOW TABLES say what there is. A NAME is a question of
 the catalogue, which --list shows; --param tells it what it is about. "-" reads
 the statement from standard input, and without one there is a prompt, with
 history. It can neither write, nor read any other file, nor load an extension,
-and is bounded in time, memory and rows. Any DuckDB client can open the file
+and is bounded in time, memory, rows and bytes. Any DuckDB client can open the file
 warehouse/warehouse.duckdb of the data folder too, while the service runs.
 
 Example: wattbook sql margin-by-use --param month=2026-10`,
@@ -43,6 +43,7 @@ type sqlRequest struct {
 	file       string // that the answer is written to; empty: standard output
 	limits     warehouse.Limits
 	parameters map[string]string
+	worker     *warehouse.Worker
 	month      string // that a question is about if no parameter says so; empty: what it says itself
 }
 
@@ -53,6 +54,7 @@ func sqlAsk(ctx context.Context, p *program, args []string) error {
 	p.flags.StringVar(&r.file, "o", "", "write the answer to a `file`")
 	p.flags.DurationVar(&r.limits.Time, "timeout", 5*time.Minute, "`time` that a query may take")
 	p.flags.IntVar(&r.limits.Rows, "rows", 1_000_000, "`rows` that an answer may have")
+	p.flags.Int64Var(&r.limits.Bytes, "bytes", 256<<20, "`bytes` of values that an answer may have")
 	at := p.flags.String("at", "", "as it was known at a `moment`: a position, 2026-11-03 (the end of that day at the site), 2026-11-03T17:35:00Z, or 2026-10 (what that month was invoiced on)")
 	p.flags.Func("param", "`name=value` of a parameter, once for each", func(v string) error {
 		name, value, ok := strings.Cut(v, "=")
@@ -69,8 +71,8 @@ func sqlAsk(ctx context.Context, p *program, args []string) error {
 	if *list {
 		return p.sqlList()
 	}
-	if r.limits.Time <= 0 || r.limits.Rows <= 0 {
-		return usagef("--timeout and --rows must be more than zero")
+	if r.limits.Time <= 0 || r.limits.Rows <= 0 || r.limits.Bytes <= 0 {
+		return usagef("--timeout, --rows and --bytes must be more than zero")
 	}
 	if err := r.form(p.common.json); err != nil {
 		return err
@@ -80,6 +82,12 @@ func sqlAsk(ctx context.Context, p *program, args []string) error {
 		return err
 	}
 	r.dir = folder(s.Data).warehouse()
+	if s.LogLevel < slog.LevelWarn {
+		// Otherwise the error that follows says it, once.
+		r.limits.Logger = p.logger(s)
+	}
+	r.worker = warehouse.NewWorker(sqlCommand)
+	defer func() { _ = r.worker.Close() }() // it only read
 	if r.file != "" {
 		r.file = p.path(r.file)
 	}
@@ -252,16 +260,8 @@ func (p *program) sqlList() error {
 
 // sqlRun asks the warehouse as it is now and writes the answer.
 func (p *program) sqlRun(ctx context.Context, r sqlRequest, statement string) (err error) {
-	c, err := warehouse.OpenClient(ctx, r.dir, r.limits)
-	if errors.Is(err, warehouse.ErrNothingPublished) {
-		return fmt.Errorf("%w; make the warehouse of this book with wattbook warehouse rebuild, or name another folder with --data", err)
-	}
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, c.Close()) }()
 	if r.file == "" {
-		_, err := p.sqlWrite(ctx, c, r, p.stdout, statement)
+		_, err := p.sqlWrite(ctx, r, p.stdout, statement)
 		return err
 	}
 	// A file is there whole, or not at all.
@@ -270,7 +270,7 @@ func (p *program) sqlRun(ctx context.Context, r sqlRequest, statement string) (e
 	if err != nil {
 		return fmt.Errorf("write the answer: %w", err)
 	}
-	rows, err := p.sqlWrite(ctx, c, r, f, statement)
+	rows, err := p.sqlWrite(ctx, r, f, statement)
 	if err = errors.Join(err, f.Close()); err == nil {
 		err = os.Rename(tmp, r.file)
 	}
@@ -290,7 +290,7 @@ func (p *program) sqlRun(ctx context.Context, r sqlRequest, statement string) (e
 
 // sqlWrite writes the answer in the form that is asked for, and returns how
 // many rows it has.
-func (p *program) sqlWrite(ctx context.Context, c *warehouse.Client, r sqlRequest, out io.Writer, statement string) (rows int64, err error) {
+func (p *program) sqlWrite(ctx context.Context, r sqlRequest, out io.Writer, statement string) (rows int64, err error) {
 	var a answer
 	switch r.format {
 	case "record":
@@ -306,10 +306,13 @@ func (p *program) sqlWrite(ctx context.Context, c *warehouse.Client, r sqlReques
 	default:
 		a = &tableAnswer{out: out, width: p.terminalWidth(out)}
 	}
-	err = c.Query(ctx, statement, a.columns, func(row []any) error {
+	err = r.worker.Query(ctx, r.dir, r.limits, statement, a.columns, func(row []any) error {
 		rows++
 		return a.row(row)
 	})
+	if errors.Is(err, warehouse.ErrNothingPublished) {
+		err = fmt.Errorf("%w; make the warehouse of this book with wattbook warehouse rebuild, or name another folder with --data", err)
+	}
 	if err != nil {
 		return rows, err
 	}

@@ -36,7 +36,7 @@ func startSQL(f folder, s settings, logger *slog.Logger) (*sqlServer, error) {
 		return nil, fmt.Errorf("answer SQL at %s: %w", s.SQLListen, err)
 	}
 	v := &sqlServer{ended: make(chan struct{}), http: &http.Server{
-		Handler:     warehouse.Handler(warehouse.HandlerConfig{Dir: f.warehouse(), Token: s.SQLToken, Limits: warehouse.Limits{Logger: logger}}),
+		Handler:     warehouse.Handler(warehouse.HandlerConfig{Dir: f.warehouse(), Token: s.SQLToken, Command: sqlCommand, Limits: warehouse.Limits{Logger: logger}}),
 		ReadTimeout: 10 * time.Second, WriteTimeout: 2 * time.Minute, ErrorLog: slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 	}}
 	go func() {

@@ -1,6 +1,7 @@
 package warehouse
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"encoding/csv"
@@ -11,6 +12,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"os/exec"
 	"strings"
 	"time"
 
@@ -20,7 +22,8 @@ import (
 // HandlerConfig says what a handler serves.
 type HandlerConfig struct {
 	Dir string
-	// Limits of a query; what is zero is 30 seconds, 512MB and 100,000 rows.
+	// Limits of a query; what is zero is 30 seconds, 512MB, 100,000 rows and
+	// 64 MiB of values.
 	Limits Limits
 	// Queries is how many run at the same time: 2. Others are told to come
 	// back.
@@ -29,6 +32,10 @@ type HandlerConfig struct {
 	// …). Without one, only requests that name this machine are answered, so
 	// that no web page can have a browser ask.
 	Token string
+	// Command starts a process that calls [Work]: every query gets one of its
+	// own, and what it takes beyond its limits ends that process alone.
+	// Without it they run in this process.
+	Command func() *exec.Cmd
 }
 
 // Handler answers questions about the warehouse over HTTP. It can do nothing
@@ -41,15 +48,10 @@ type HandlerConfig struct {
 // The answer is JSON, one object a line, or CSV with ?format=csv. An answer
 // that could not be finished ends with a line {"error": …}.
 func Handler(c HandlerConfig) http.Handler {
-	if c.Limits.Time == 0 {
-		c.Limits.Time = 30 * time.Second
-	}
-	if c.Limits.Memory == "" {
-		c.Limits.Memory = "512MB"
-	}
-	if c.Limits.Rows == 0 {
-		c.Limits.Rows = 100_000
-	}
+	c.Limits.Time = cmp.Or(c.Limits.Time, 30*time.Second)
+	c.Limits.Memory = cmp.Or(c.Limits.Memory, "512MB")
+	c.Limits.Rows = cmp.Or(c.Limits.Rows, 100_000)
+	c.Limits.Bytes = cmp.Or(c.Limits.Bytes, 64<<20)
 	c.Limits = c.Limits.withDefaults()
 	h := &handler{HandlerConfig: c, running: make(chan struct{}, max(2, c.Queries))}
 	mux := http.NewServeMux()
@@ -134,23 +136,30 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, statement strin
 	}
 	limits := h.Limits
 	limits.Variables = variables
-	c, err := OpenClient(r.Context(), h.Dir, limits)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusServiceUnavailable)
-		return
-	}
-	defer func() { _ = c.Close() }() // it only read
 	out := newWritten(w, r.URL.Query().Get("format"))
 	if out == nil {
 		http.Error(w, "the format is json or csv", http.StatusBadRequest)
 		return
 	}
-	err = c.Query(r.Context(), statement, out.columns, out.row)
+	err := h.query(r.Context(), limits, statement, out)
 	if err != nil && !out.begun {
 		http.Error(w, err.Error(), statusOf(err))
 		return
 	}
 	out.end(err)
+}
+
+// query runs a statement, in a process of its own if there can be one.
+func (h *handler) query(ctx context.Context, limits Limits, statement string, out *written) error {
+	if h.Command != nil {
+		worker := NewWorker(h.Command)
+		return errors.Join(worker.Query(ctx, h.Dir, limits, statement, out.columns, out.row), worker.Close())
+	}
+	c, err := OpenClient(ctx, h.Dir, limits)
+	if err != nil {
+		return err
+	}
+	return errors.Join(c.Query(ctx, statement, out.columns, out.row), c.Close())
 }
 
 func statusOf(err error) int {
@@ -159,7 +168,7 @@ func statusOf(err error) int {
 		return http.StatusForbidden
 	case errors.Is(err, ErrLimit):
 		return http.StatusRequestEntityTooLarge
-	case errors.Is(err, context.Canceled):
+	case errors.Is(err, ErrNothingPublished), errors.Is(err, context.Canceled):
 		return http.StatusServiceUnavailable
 	}
 	return http.StatusBadRequest

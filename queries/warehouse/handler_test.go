@@ -18,11 +18,13 @@ func TestTheEndpointAnswersAndDoesNothingElse(t *testing.T) {
 	s.publish()
 	var log strings.Builder
 	limits := warehouse.Limits{Rows: 100, Time: 500 * time.Millisecond, Logger: slog.New(slog.NewTextHandler(&log, nil))}
-	open := httptest.NewServer(warehouse.Handler(warehouse.HandlerConfig{Dir: s.dir, Limits: limits}))
+	open := httptest.NewServer(warehouse.Handler(warehouse.HandlerConfig{Dir: s.dir, Limits: limits, Command: workCommand}))
 	defer open.Close()
 	guarded := httptest.NewServer(warehouse.Handler(warehouse.HandlerConfig{Dir: s.dir, Limits: limits, Token: "secret"}))
 	defer guarded.Close()
-	none := httptest.NewServer(warehouse.Handler(warehouse.HandlerConfig{Dir: t.TempDir()}))
+	narrow := httptest.NewServer(warehouse.Handler(warehouse.HandlerConfig{Dir: s.dir, Limits: warehouse.Limits{Memory: "128MB", Bytes: 1000, Logger: limits.Logger}, Command: workCommand}))
+	defer narrow.Close()
+	none := httptest.NewServer(warehouse.Handler(warehouse.HandlerConfig{Dir: t.TempDir(), Command: workCommand}))
 	defer none.Close()
 	for _, c := range []struct {
 		method, url, body string
@@ -45,6 +47,9 @@ func TestTheEndpointAnswersAndDoesNothingElse(t *testing.T) {
 		{"POST", open.URL + "/sql", "LOAD httpfs", [2]string{}, 403, "only a single SELECT"},
 		{"POST", open.URL + "/sql", "SELECT count(*) FROM range(1000000) a, range(1000000) b WHERE a.range * b.range = 7", [2]string{}, 413, "ran for 500ms"},
 		{"POST", open.URL + "/sql", "SELECT range FROM range(1000)", [2]string{}, 200, `{"error":"the result has more than 100 rows`},
+		{"POST", narrow.URL + "/sql", "SELECT len(range(150000000))", [2]string{}, 413, "more than 128MB of memory"},
+		{"POST", narrow.URL + "/sql", "SELECT repeat('x', 2000)", [2]string{}, 413, "more than 1000 bytes"},
+		{"POST", narrow.URL + "/sql", "SELECT repeat('x', 700) FROM range(2)", [2]string{}, 200, "{\"error\":\"the result has more than 1000 bytes"},
 		{"POST", open.URL + "/sql", "SELECT 1", [2]string{"Origin", "https://elsewhere.example"}, 403, "refused"},
 		{"POST", open.URL + "/sql", "SELECT 1", [2]string{"Host", "elsewhere.example"}, 403, "refused"},
 		{"POST", guarded.URL + "/sql", "SELECT 1 AS one", [2]string{}, 403, "refused"},
@@ -71,7 +76,7 @@ func TestTheEndpointAnswersAndDoesNothingElse(t *testing.T) {
 		}
 		_ = got.Body.Close()
 	}
-	for _, attempt := range []string{"/etc/passwd", "DROP VIEW", "LOAD httpfs", "sites.csv"} {
+	for _, attempt := range []string{"/etc/passwd", "DROP VIEW", "LOAD httpfs", "sites.csv", "150000000", "b.range = 7"} {
 		if !strings.Contains(log.String(), attempt) {
 			t.Errorf("the attempt %s is not logged:\n%s", attempt, log.String())
 		}
