@@ -167,7 +167,7 @@ func (l Limits) log(statement string, err error) {
 // already write (EXPORT DATABASE makes its folder). The LIMIT around it keeps
 // the rows in bounds before they are in memory.
 func (c *Client) run(ctx context.Context, statement string, columns func([]Column) error, each func(row []any) error) (err error) {
-	bounded := fmt.Sprintf("FROM query(%s) LIMIT %d", quoted(statement), c.limits.Rows+1)
+	bounded := fmt.Sprintf("FROM query(%s) LIMIT %d", quoted(described(statement)), c.limits.Rows+1)
 	rows, err := c.engine.conn.QueryContext(ctx, bounded, nil)
 	if err != nil {
 		return c.unwrapped(statement, plain(err))
@@ -188,7 +188,7 @@ func (c *Client) run(ctx context.Context, statement string, columns func([]Colum
 		if err := rows.Next(raw); err == io.EOF {
 			return nil
 		} else if err != nil {
-			return refusal(plain(err))
+			return refusal(spoiled(plain(err)))
 		}
 		if n == c.limits.Rows {
 			return fmt.Errorf("the result has more than %d rows, which is its %w: sum them up, or add a LIMIT", c.limits.Rows, ErrLimit)
@@ -241,7 +241,7 @@ func (c *Client) unwrapped(statement string, err error) error {
 			return closed
 		}
 	}
-	return refusal(err)
+	return refusal(spoiled(err))
 }
 
 // aside are the parts of a statement in which a semicolon ends nothing.

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -211,8 +210,8 @@ func (l *layout) clearDays() error {
 func (l *layout) missingDays() error {
 	for _, f := range l.days {
 		for _, table := range daily() {
-			if _, err := os.Stat(f.of(table)); err != nil {
-				return fmt.Errorf("a part is missing: %w", err)
+			if err := whole(f.of(table)); err != nil {
+				return err
 			}
 		}
 	}

@@ -30,3 +30,29 @@ func TestAWrongColumnIsAnsweredByThoseThatThereAre(t *testing.T) {
 		}
 	}
 }
+
+// TestDescribeSaysWhatColumnsMean looks for the comments in it, in the order of
+// the columns, whatever way the table is named.
+func TestDescribeSaysWhatColumnsMean(t *testing.T) {
+	s := newSite(t, nil)
+	s.readDay("2026-10-14")
+	s.publish()
+	for _, statement := range []string{"DESCRIBE devices", "desc Devices;", " DESCRIBE TABLE wh.main.\"devices\" ; "} {
+		rows := ask(t, s.dir, statement)
+		if len(rows) < 3 || rows[0] != "position|BIGINT|NO|of the registration" || !strings.HasPrefix(rows[2], "device|VARCHAR|NO|names the place and duty") {
+			t.Errorf("%s: %q", statement, rows)
+		}
+	}
+	for _, c := range []struct{ statement, want string }{
+		{"DESCRIBE readings", "unit"},
+		{"DESCRIBE SELECT 1 AS one", "one|INTEGER"},
+		{"DESCRIBE (FROM sites)", "zone|VARCHAR"},
+	} {
+		if rows := strings.Join(ask(t, s.dir, c.statement), "\n"); !strings.Contains(rows, c.want) || strings.Contains(c.statement, "readings") && strings.Contains(rows, "<nil>") {
+			t.Errorf("%s: %s", c.statement, rows)
+		}
+	}
+	if _, err := try(s.dir, "DESCRIBE device"); err == nil || !strings.Contains(err.Error(), "device does not exist") {
+		t.Errorf("a table that there is not: %v", err)
+	}
+}

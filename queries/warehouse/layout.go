@@ -131,8 +131,8 @@ func (l *layout) parts() []part { return slices.Concat(l.closed, l.open) }
 func (l *layout) missing() error {
 	for _, p := range l.parts() {
 		for _, table := range parted() {
-			if _, err := os.Stat(p.of(table)); err != nil {
-				return fmt.Errorf("a part is missing: %w", err)
+			if err := whole(p.of(table)); err != nil {
+				return err
 			}
 		}
 	}
