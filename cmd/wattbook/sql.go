@@ -44,6 +44,7 @@ type sqlRequest struct {
 	limits     warehouse.Limits
 	parameters map[string]string
 	worker     *warehouse.Worker
+	question   string // of the catalogue that is asked; empty: a statement
 	month      string // that a question is about if no parameter says so; empty: what it says itself
 }
 
@@ -187,6 +188,9 @@ func (r *sqlRequest) form(json bool) error {
 	if ending := strings.TrimPrefix(filepath.Ext(r.file), "."); r.format == "" && slices.Contains(sqlFormats(), ending) {
 		r.format = ending
 	}
+	if ending := filepath.Ext(r.file); r.format == "" && r.file != "" {
+		return usagef("-o %s: the ending %q says no form; want one of .%s, or say it with --format", r.file, ending, strings.Join(sqlFormats()[2:], ", ."))
+	}
 	if r.format == "" {
 		r.format = "table"
 	}
@@ -200,6 +204,9 @@ func (r *sqlRequest) form(json bool) error {
 }
 
 func sqlFormats() []string { return []string{"table", "record", "csv", "json", "parquet", "xlsx"} }
+
+// wideFormat is a table that goes on beyond the terminal's last column.
+const wideFormat = "wide"
 
 func isTerminal(v any) bool {
 	f, ok := v.(*os.File)
@@ -235,11 +242,15 @@ func (p *program) sqlStatement(r *sqlRequest, arg string) (string, error) {
 			if r.limits.Variables, err = q.Bind(r.parameters); err != nil {
 				return "", usagef("%v", err)
 			}
+			r.question = q.Name
 			return q.Statement, nil
 		}
 		names = append(names, q.Name)
 	}
-	return "", usagef("there is no question %q; did you mean %s? --list shows them all", arg, nearest(arg, names))
+	if meant := nearest(arg, names); distance(arg, meant) <= max(2, len(arg)/2) {
+		return "", usagef("there is no question %q; did you mean %s? --list shows them all", arg, meant)
+	}
+	return "", usagef("there is no question %q, and it is no statement that only reads; --list shows the questions, and a statement is one argument: \"SELECT …\"", arg)
 }
 
 // sqlList shows the catalogue.
@@ -261,7 +272,10 @@ func (p *program) sqlList() error {
 // sqlRun asks the warehouse as it is now and writes the answer.
 func (p *program) sqlRun(ctx context.Context, r sqlRequest, statement string) (err error) {
 	if r.file == "" {
-		_, err := p.sqlWrite(ctx, r, p.stdout, statement)
+		rows, err := p.sqlWrite(ctx, r, p.stdout, statement)
+		if err == nil && rows == 0 {
+			err = p.sqlEmpty(ctx, r)
+		}
 		return err
 	}
 	// A file is there whole, or not at all.
@@ -276,6 +290,11 @@ func (p *program) sqlRun(ctx context.Context, r sqlRequest, statement string) (e
 	}
 	if err != nil {
 		return errors.Join(err, os.Remove(tmp))
+	}
+	if rows == 0 {
+		if err := p.sqlEmpty(ctx, r); err != nil {
+			return err
+		}
 	}
 	if p.common.json {
 		return p.printJSON(map[string]any{"file": r.file, "rows": rows})
@@ -295,6 +314,8 @@ func (p *program) sqlWrite(ctx context.Context, r sqlRequest, out io.Writer, sta
 	switch r.format {
 	case "record":
 		a = &tableAnswer{out: out, records: true}
+	case wideFormat:
+		a = &tableAnswer{out: out}
 	case "csv":
 		a = newCSVAnswer(out)
 	case "json":

@@ -115,6 +115,9 @@ func TestSQLRequestsThatAreRefused(t *testing.T) {
 		{[]string{"margin-by-use", "--format", "excel"}, "want table, record, csv, json, parquet, xlsx"},
 		{[]string{"margin-by-use", "--format", "xlsx"}, "-o answer.xlsx"},
 		{[]string{"margin-by-use", "--timeout", "0s"}, "must be more than zero"},
+		{[]string{"VACUUM"}, "it is no statement that only reads; --list shows the questions"},
+		{[]string{"margin-by-use", "-o", "a.txt"}, "-o a.txt: the ending \".txt\" says no form; want one of .csv, .json, .parquet, .xlsx, or say it with --format"},
+		{[]string{"margin-by-use", "-o", "a"}, "says no form"},
 		{nil, "--list shows the questions"},
 	} {
 		got := wattbook(t, append([]string{"sql", "--data", dir}, c.args...)...)
@@ -127,6 +130,24 @@ func TestSQLRequestsThatAreRefused(t *testing.T) {
 	}
 	if got := wattbook(t, "sql", "--data", dir, "SELECT 1"); got.code != exitFinding || !strings.Contains(got.errors, "nothing is published") {
 		t.Errorf("a folder without a warehouse: exit %d\n%s", got.code, got.errors)
+	}
+}
+
+// TestWhatIsSaidAtThePrompt holds what is no SQL against the command that was
+// meant.
+func TestWhatIsSaidAtThePrompt(t *testing.T) {
+	for said, want := range map[string]string{
+		"help": ".help", "HELP;": ".help", "?": ".help", "exit": ".quit", "quit;": ".quit", ".tables": ".tables",
+		"margin-by-use": ".question margin-by-use", "margin-by-use month=2026-10 ;": ".question margin-by-use month=2026-10",
+		"SELECT 1": "SELECT 1", "SELECT *\nFROM receivables;": "SELECT *\nFROM receivables;", "": "",
+	} {
+		if got := command(said); got != want {
+			t.Errorf("%q: %q, want %q", said, got, want)
+		}
+	}
+	err := (&program{}).sqlSaid(t.Context(), &sqlRequest{}, command("margin-by-use month=2026-10"))
+	if err == nil || !strings.Contains(err.Error(), ".ask margin-by-use month=2026-10") {
+		t.Errorf("a question without .ask: %v", err)
 	}
 }
 

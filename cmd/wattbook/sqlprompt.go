@@ -70,7 +70,7 @@ func (p *program) sqlPrompt(ctx context.Context, r sqlRequest) error {
 			return fmt.Errorf("read the statement: %w", err)
 		}
 		text.WriteString(said + "\n")
-		whole := strings.TrimSpace(text.String())
+		whole := command(strings.TrimSpace(text.String()))
 		if whole == "" || !strings.HasPrefix(whole, ".") && !strings.HasSuffix(whole, ";") {
 			if whole == "" {
 				text.Reset()
@@ -87,6 +87,23 @@ func (p *program) sqlPrompt(ctx context.Context, r sqlRequest) error {
 		}
 	}
 	return writeHistory(line, history)
+}
+
+// command returns what was said as the command that was meant: help is .help,
+// and the name of a question, which is no SQL, .ask and the name.
+func command(said string) string {
+	bare := strings.TrimSpace(strings.TrimRight(said, "; "))
+	switch strings.ToLower(bare) {
+	case "help", "?", `\?`:
+		return ".help"
+	case "quit", "exit", `\q`:
+		return ".quit"
+	}
+	name, _, _ := strings.Cut(bare, " ")
+	if slices.ContainsFunc(sql.Questions(), func(q sql.Question) bool { return q.Name == name }) {
+		return ".question " + bare
+	}
+	return said
 }
 
 func writeHistory(line *liner.State, path string) error {
@@ -112,7 +129,11 @@ func (p *program) sqlSaid(ctx context.Context, r *sqlRequest, said string) error
 		_, err := io.WriteString(p.stdout, promptHelp)
 		return err
 	case ".tables":
-		return p.sqlRun(ctx, *r, "SELECT table_name AS name, comment FROM duckdb_tables() WHERE database_name = 'wh' UNION ALL SELECT view_name, comment FROM duckdb_views() WHERE database_name = 'wh' AND NOT internal ORDER BY 1")
+		tables := *r
+		tables.format = wideFormat
+		return p.sqlRun(ctx, tables, "SELECT table_name AS name, comment FROM duckdb_tables() WHERE database_name = 'wh' AND schema_name = 'main' UNION ALL SELECT view_name, comment FROM duckdb_views() WHERE database_name = 'wh' AND schema_name = 'main' AND NOT internal ORDER BY 1")
+	case ".question":
+		return fmt.Errorf("%s is a question of the catalogue: .ask %s", words[1], strings.Join(words[1:], " "))
 	case ".list":
 		return p.sqlList()
 	case ".format":
