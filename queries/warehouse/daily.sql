@@ -52,6 +52,22 @@ SELECT COALESCE(e.site, u.site), COALESCE(e.customer, u.customer), COALESCE(e.lo
 FROM earned e FULL JOIN used u ON u.site = e.site AND u.customer = e.customer AND u.local_day = e.local_day AND u.currency = e.currency
 ORDER BY ALL;
 
+-- What is left of the use ai, so that customers add up to it.
+INSERT INTO margins_by_customer
+WITH allocated AS (
+  SELECT site, local_day, currency, sum(revenue) AS revenue, sum(energy_milliwatt_hours) AS energy, sum(energy_cost) AS cost, sum(margin) AS margin
+  FROM margins_by_customer GROUP BY site, local_day, currency
+), rest AS (
+  SELECT m.site, m.local_day, m.currency, m.revenue - COALESCE(a.revenue, 0) AS revenue, m.energy_milliwatt_hours - COALESCE(a.energy, 0) AS energy,
+    m.energy_cost - COALESCE(a.cost, 0) AS cost, m.margin - COALESCE(a.margin, 0) AS margin
+  FROM margins_by_day m LEFT JOIN allocated a USING (site, local_day, currency)
+  WHERE m.use = 'ai'
+)
+SELECT site, '(unallocated)', local_day, currency, CAST(revenue AS DECIMAL(38,10)), NULL, CAST(energy AS BIGINT), CAST(cost AS DECIMAL(38,10)), CAST(margin AS DECIMAL(38,10)), 0
+FROM rest
+WHERE revenue <> 0 OR energy <> 0 OR cost <> 0 OR margin <> 0
+ORDER BY site, local_day;
+
 INSERT INTO margins_by_device_class
 SELECT p.site, p.model, p.local_day, any_value(p.currency), sum(p.share_difficulty), sum(p.revenue),
   CAST(sum(p.energy_milliwatt_hours) AS BIGINT), sum(p.energy_cost), CAST(sum(p.revenue) - sum(p.energy_cost) AS DECIMAL(38,10)),

@@ -175,12 +175,14 @@ CREATE TABLE margins_by_day (
 );
 
 -- What each customer earned the site, by local day. The cost is known where
--- the customer's energy is metered by itself; what GPUs that customers share
--- draw is in the cost of the use ai alone.
+-- the customer's energy is metered by itself. What GPUs that customers share
+-- draw and cost is in a row of each day that is of no customer, and its margin
+-- is what is left of the use ai: of a day, the rows in the site's currency sum
+-- to the use.
 CREATE TABLE margins_by_customer (
   position BIGINT NOT NULL, -- what the row knows: the events before it, as of all rows of this file
   site VARCHAR NOT NULL, -- the site
-  customer VARCHAR NOT NULL, -- who was served
+  customer VARCHAR NOT NULL, -- who was served; (unallocated): energy, cost and margin of the use ai that no customer has to itself
   local_day DATE NOT NULL, -- at the site
   currency VARCHAR NOT NULL, -- of all amounts of the row
   revenue DECIMAL(38,10), -- what the customer's contracts earn, before the rounding of invoices

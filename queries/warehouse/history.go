@@ -275,7 +275,7 @@ func (h *history) decision(rec domain.Recorded, d domain.AllocationDecided) erro
 		l := loads[c.Load]
 		poolFee, feesPerBlock := in.PoolTerms(l)
 		err := h.tables.add("decisions", rec.Position, d.AsOf, string(d.Site), d.Interval.Start, d.Interval.End, h.localDay(d.Site, d.Interval.Start), d.Rule,
-			int64(i+1), string(c.Load), string(c.Use), c.On, string(c.Reason), int64(c.Power), optionalRounded(c.Value), optionalRounded(c.Cost),
+			int64(i+1), string(c.Load), string(c.Use), c.On, string(c.Reason), int64(c.Power), optionalRounded(c.Value), optionalRounded(c.Cost), optionalRounded(foregone(c)),
 			int64(l.Power), optionalRounded(l.Shares), text(l.Basis), l.Committed, l.On, instant(l.Since), text(h.sites[d.Site].currency),
 			optionalRounded(in.PowerPrice), rounded{in.Dispatch.Adder}, rounded{in.LossPortion}, optionalRounded(in.BitcoinPrice),
 			known(fmt.Sprintf("%08x", uint32(in.Bits)), in.Bits != 0), known(in.Height, in.Bits != 0), optionalRounded(feesPerBlock), rounded{poolFee})
@@ -284,6 +284,15 @@ func (h *history) decision(rec domain.Recorded, d domain.AllocationDecided) erro
 		}
 	}
 	return nil
+}
+
+// foregone returns what a MWh would have been worth if the load had rested, or
+// run, instead.
+func foregone(c domain.LoadChoice) *domain.Decimal {
+	if c.On {
+		return c.Cost
+	}
+	return c.Value
 }
 
 func (h *history) invoice(p domain.Position, inv domain.Invoice) error {

@@ -66,6 +66,7 @@ CREATE TABLE decisions (
   planned_power_milliwatts BIGINT NOT NULL, -- 0 when it rests
   value_per_megawatt_hour DECIMAL(28,10), -- what a MWh of the load earns
   cost_per_megawatt_hour DECIMAL(28,10), -- what a MWh of it costs at the revenue meter: the worth of not consuming
+  foregone_per_megawatt_hour DECIMAL(28,10), -- worth of the alternative that was not taken: of a load that runs the cost that it would have saved, of one that rests the value that it would have earned
   load_power_milliwatts BIGINT, -- what it draws when it runs
   share_difficulty_per_megawatt_hour DECIMAL(28,10), -- accepted work of a mining load
   basis VARCHAR, -- where power, work and value come from, in words

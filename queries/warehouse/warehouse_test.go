@@ -238,6 +238,8 @@ func TestWhatIsPublishedIsWhatTheLogSays(t *testing.T) {
 		{"SELECT (SELECT sum(margin) FROM margins_by_month WHERE use = 'site') = (SELECT sum(site_margin) FROM margins)", "true"},
 		{"SELECT (SELECT sum(margin) FROM margins_by_hour WHERE use = 'ai') = (SELECT sum(margin) FROM margins_by_day WHERE use = 'ai')", "true"},
 		{"SELECT local_start FROM margins_by_hour WHERE start_utc = '2026-10-14 12:00:00' LIMIT 1", "2026-10-14 07:00:00"},
+		{"SELECT sum(c.revenue) = any_value(d.revenue) AND sum(c.energy_milliwatt_hours) = any_value(d.energy_milliwatt_hours) AND sum(c.energy_cost) = any_value(d.energy_cost) AND sum(c.margin) = any_value(d.margin), count(*) FILTER (customer = '(unallocated)') FROM margins_by_customer c JOIN margins_by_day d USING (site, local_day, currency) WHERE d.use = 'ai' AND local_day = '2026-10-14'", "true|1"},
+		{"SELECT count(*) > 0, bool_and(foregone_per_megawatt_hour IS NOT DISTINCT FROM if(runs, cost_per_megawatt_hour, value_per_megawatt_hour)), count(foregone_per_megawatt_hour) > 0 FROM decisions", "true|true|true"},
 		{"SELECT gpu_milliseconds, energy_milliwatt_hours, energy_cost FROM margins_by_customer WHERE customer = 'castellan' AND local_day = '2026-10-14'", "0|9120000000|421.9824000000"},
 		{"SELECT log_position, schema_name, category, stream, schema_format, data IS NULL FROM events WHERE schema_name LIKE 'readings%' LIMIT 1", "13|readings.recorded/1|facts|facts-script|Bytes|true"},
 		{"SELECT json_extract_string(data, '$.contract') FROM events WHERE schema_name = 'contract.signed/1' ORDER BY position LIMIT 1", "aurora"},
