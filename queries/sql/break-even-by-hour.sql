@@ -10,6 +10,7 @@ WITH hours AS (
   GROUP BY site, hour, currency
 )
 SELECT
+  h.site,
   h.hour AS hour_utc,
   m.local_start, -- by the clock at the site
   per_megawatt_hour(h.revenue, h.energy) AS break_even_per_mwh, -- what a MWh of mining earned
@@ -19,4 +20,4 @@ SELECT
   CAST(quotient(CAST(h.revenue * 10000000000 AS HUGEINT) * 86400000000000000000, CAST(h.work AS HUGEINT) * 4294967296 * 1000000) AS DECIMAL(34,0)) * 0.0001 AS hash_price_per_ph_day,
   h.currency
 FROM hours h JOIN margins_by_hour m ON m.site = h.site AND m.start_utc = h.hour AND m.use = 'mining'
-ORDER BY h.hour;
+ORDER BY h.site, h.hour;

@@ -1,6 +1,7 @@
 -- Figures of a closed period as they were closed, beside what is known now.
 -- param month (month): billing period; without it the last one that is closed
 SELECT
+  c.site,
   c.use,
   megawatt_hours(c.energy_milliwatt_hours) AS closed_mwh,
   megawatt_hours(n.energy_milliwatt_hours) AS now_mwh,

@@ -7,14 +7,15 @@ WITH rested AS (
   WHERE NOT runs AND use = 'mining'
     AND strftime(local_day, '%Y-%m') = COALESCE(getvariable('month'), (SELECT max(period) FROM closed_periods))
 ), sums AS ( -- money in units of 10^-19
-  SELECT reason, currency, count(DISTINCT start_utc) AS intervals, sum(energy) AS energy,
+  SELECT site, reason, currency, count(DISTINCT start_utc) AS intervals, sum(energy) AS energy,
     sum(energy * CAST(cost_per_megawatt_hour * 10000000000 AS HUGEINT)) FILTER (value_per_megawatt_hour IS NOT NULL) AS cost,
     sum(energy * CAST(value_per_megawatt_hour * 10000000000 AS HUGEINT)) FILTER (cost_per_megawatt_hour IS NOT NULL) AS value,
     count(*) FILTER (value_per_megawatt_hour IS NULL OR cost_per_megawatt_hour IS NULL) AS unknown
   FROM rested
-  GROUP BY reason, currency
+  GROUP BY site, reason, currency
 )
 SELECT
+  site,
   reason, -- why they rested
   intervals,
   megawatt_hours(energy) AS energy_mwh, -- that was not drawn
@@ -24,4 +25,4 @@ SELECT
   currency,
   unknown -- decisions that are not in the sums
 FROM sums
-ORDER BY reason;
+ORDER BY site, reason;

@@ -7,6 +7,7 @@ WITH allocated AS (
   FROM device_days WHERE kind = 'gpu' GROUP BY ALL
 )
 SELECT
+  m.site,
   m.local_day,
   m.gpus,
   gpu_hours(a.milliseconds) AS allocated_gpu_hours, -- the billable truth, from the scheduler
@@ -15,4 +16,4 @@ SELECT
   m.unknown_intervals -- of GPUs that said nothing
 FROM measured m LEFT JOIN allocated a USING (site, local_day)
 WHERE strftime(m.local_day, '%Y-%m') = COALESCE(getvariable('month'), (SELECT max(period) FROM closed_periods))
-ORDER BY m.local_day;
+ORDER BY m.site, m.local_day;

@@ -1,6 +1,7 @@
 -- What each model of miner earned in a month, and its margin per MWh.
 -- param month (month): month of local days; without it the last one that is closed
 SELECT
+  site,
   model,
   sum(share_difficulty) AS share_difficulty, -- accepted work
   round(sum(revenue), 2) AS revenue,
@@ -12,5 +13,5 @@ SELECT
   CAST(sum(unknown_intervals) AS DECIMAL(38,0)) AS unknown_intervals
 FROM margins_by_device_class
 WHERE strftime(local_day, '%Y-%m') = COALESCE(getvariable('month'), (SELECT max(period) FROM closed_periods))
-GROUP BY model, currency
-ORDER BY model;
+GROUP BY site, model, currency
+ORDER BY site, model;

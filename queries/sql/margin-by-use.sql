@@ -10,6 +10,7 @@ WITH based AS ( -- mining revenue by what it rests on
   GROUP BY ALL
 )
 SELECT
+  m.site,
   m.month, -- of local days
   use, -- mining, ai, overhead, or site: all of them against the revenue meter
   megawatt_hours(energy_milliwatt_hours) AS energy_mwh,

@@ -39,6 +39,7 @@ WITH terms AS (
   GROUP BY ALL
 )
 SELECT
+  d.site,
   d.earning_day, -- of the pool: UTC
   d.pool, -- the pool
   d.account, -- the account at it
@@ -47,4 +48,4 @@ SELECT
   d.received_satoshi,
   computed_satoshi = d.expected_satoshi AS same -- to the satoshi
 FROM days d JOIN earned e USING (site, pool, account, earning_day)
-ORDER BY d.earning_day, d.pool, d.account;
+ORDER BY d.site, d.earning_day, d.pool, d.account;

@@ -13,6 +13,7 @@ WITH days AS (
   GROUP BY site, local_day
 )
 SELECT
+  site,
   local_day,
   megawatt_hours(site_energy) AS site_mwh,
   megawatt_hours(it_energy) AS it_mwh,

@@ -2,6 +2,7 @@
 -- param month (month): month of local days; without it the last one that is closed
 -- param count (integer): how many; without it 10
 SELECT
+  site,
   start_utc AS hour_utc,
   local_start, -- by the clock at the site
   megawatt_hours(energy_milliwatt_hours) AS site_mwh,
@@ -12,5 +13,5 @@ SELECT
 FROM margins_by_hour
 WHERE use = 'site' AND margin IS NOT NULL
   AND strftime(local_day, '%Y-%m') = COALESCE(getvariable('month'), (SELECT max(period) FROM closed_periods))
-ORDER BY margins_by_hour.margin, start_utc
+ORDER BY margins_by_hour.margin, site, start_utc
 LIMIT CAST(COALESCE(getvariable('count'), '10') AS BIGINT);
