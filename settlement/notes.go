@@ -28,15 +28,16 @@ type IssuedNote struct {
 // nothing is to be corrected: no amount of a line has changed. The note has no
 // number and no dates yet.
 func Correction(f *facts.Facts, issued domain.InvoiceIssued) (domain.Note, bool, error) {
-	return correction(f, rating.New(f), issued, true)
+	return correction(f, rating.New(f), issued, today())
 }
 
 // Redraw is [Correction] by the rules that a note on record was drawn by: those
 // of before did not part the lines where the tax changed, but took the
 // difference of the tax alone; before layout 4 they gave nothing back to
-// prepayments and found no causes in the periods before their own.
+// prepayments, found no causes in the periods before their own, and took
+// differences without a price for lines of their own.
 func Redraw(f *facts.Facts, issued domain.InvoiceIssued, recorded domain.Note) (domain.Note, bool, error) {
-	note, ok, err := correction(f, rating.New(f), issued, len(recorded.Taxes) > 0)
+	note, ok, err := correction(f, rating.New(f), issued, rules{part: len(recorded.Taxes) > 0, join: recorded.Layout >= 4})
 	if ok && recorded.Layout < 4 {
 		if recorded.Prepaid.IsZero() {
 			note.Prepaid = recorded.Prepaid
@@ -48,7 +49,16 @@ func Redraw(f *facts.Facts, issued domain.InvoiceIssued, recorded domain.Note) (
 	return note, ok, err
 }
 
-func correction(f *facts.Facts, rater *rating.Rater, issued domain.InvoiceIssued, part bool) (domain.Note, bool, error) {
+// rules are how a note is drawn.
+type rules struct {
+	part bool // lines are taken back under one tax and charged under another
+	join bool // a difference without a price is of the line that it is a part of
+}
+
+// today returns the rules of notes that are drawn now.
+func today() rules { return rules{part: true, join: true} }
+
+func correction(f *facts.Facts, rater *rating.Rater, issued domain.InvoiceIssued, by rules) (domain.Note, bool, error) {
 	inv := issued.Invoice
 	fresh, err := rater.Draft(inv.Contract, inv.Period)
 	if err != nil {
@@ -72,15 +82,15 @@ func correction(f *facts.Facts, rater *rating.Rater, issued domain.InvoiceIssued
 		note.Tax = was.tax
 	}
 	var lines []domain.InvoiceLine
-	if part && !was.tax.Same(note.Tax) {
-		for _, l := range apart(was.lines, nil) {
+	if by.part && !was.tax.Same(note.Tax) {
+		for _, l := range apart(was.lines, nil, by) {
 			l.Tax = was.tax
 			lines = append(lines, l)
 		}
-		lines = append(lines, apart(nil, fresh.Lines)...)
+		lines = append(lines, apart(nil, fresh.Lines, by)...)
 		note.Taxes = []domain.TaxPart{{Tax: was.tax, Base: was.subtotal.Neg(), Due: was.due.Neg()}, {Tax: note.Tax, Base: fresh.Subtotal, Due: fresh.TaxDue}}
 	} else {
-		lines = apart(was.lines, fresh.Lines)
+		lines = apart(was.lines, fresh.Lines, by)
 	}
 	changed := false
 	for _, l := range lines {
@@ -192,6 +202,73 @@ type identity struct {
 	interval                         domain.Interval
 }
 
+// joined returns what was charged with the differences that have no price, since
+// they came out of rounded amounts, in one line with those that they are of. A
+// run that took them for lines of their own would take them back and charge them
+// anew, and so would every run after it.
+func joined(before, after []domain.InvoiceLine) []domain.InvoiceLine {
+	type group struct{ before, after []domain.InvoiceLine }
+	groups := map[identity]*group{}
+	of := func(l domain.InvoiceLine) *group {
+		id := identityOf(l)
+		id.price = ""
+		if groups[id] == nil {
+			groups[id] = &group{}
+		}
+		return groups[id]
+	}
+	for _, l := range before {
+		g := of(l)
+		g.before = append(g.before, l)
+	}
+	for _, l := range after {
+		g := of(l)
+		g.after = append(g.after, l)
+	}
+	var lines []domain.InvoiceLine
+	for _, l := range before {
+		g := of(l)
+		if len(g.before) == 0 {
+			continue // it is joined
+		}
+		sum, priced, unpriced := l, false, false
+		for _, b := range g.before {
+			if b.UnitPrice == nil {
+				unpriced = true
+			} else {
+				priced, sum = true, b // the last price
+			}
+		}
+		left, due := total(g.before), total(g.after)
+		switch {
+		case unpriced && len(g.after) > 0 && left.Quantity.Equal(due.Quantity) && left.Amount == due.Amount:
+			lines = append(lines, g.after...)
+		case unpriced && priced:
+			if len(g.after) == 1 && g.after[0].UnitPrice == nil {
+				sum = g.after[0]
+			}
+			sum.Quantity, sum.Estimated, sum.Amount = left.Quantity, left.Estimated, left.Amount
+			lines = append(lines, sum)
+		default:
+			lines = append(lines, l)
+			continue
+		}
+		g.before = nil
+	}
+	return lines
+}
+
+// total sums lines.
+func total(lines []domain.InvoiceLine) (sum domain.InvoiceLine) {
+	for i, l := range lines {
+		if i == 0 {
+			sum.Amount.Currency = l.Amount.Currency
+		}
+		sum.Quantity, sum.Estimated, sum.Amount = sum.Quantity.Add(l.Quantity), sum.Estimated.Add(l.Estimated), sum.Amount.Add(l.Amount)
+	}
+	return sum
+}
+
 func identityOf(l domain.InvoiceLine) identity {
 	id := identity{l.Charge, l.Description, l.Unit, "", l.Interval}
 	if l.UnitPrice != nil {
@@ -203,9 +280,12 @@ func identityOf(l domain.InvoiceLine) identity {
 // apart returns the lines that take what was charged to what is due: first
 // those that take back, in the order in which they were charged, then the
 // others in theirs.
-func apart(before, after []domain.InvoiceLine) []domain.InvoiceLine {
+func apart(before, after []domain.InvoiceLine, by rules) []domain.InvoiceLine {
 	var order []identity
 	sums := map[identity]*domain.InvoiceLine{}
+	if by.join {
+		before = joined(before, after)
+	}
 	move := func(l domain.InvoiceLine, sign int64) {
 		id := identityOf(l)
 		s := sums[id]
@@ -293,7 +373,7 @@ func (s *Settler) lacking(site domain.SiteID, period domain.Period, only []domai
 	})
 	lack := make([]bool, len(all))
 	s.rate(len(all), func(rater *rating.Rater, i int) {
-		_, due, err := correction(s.Facts, rater, all[i], true)
+		_, due, err := correction(s.Facts, rater, all[i], today())
 		lack[i] = due || err != nil
 	})
 	var those []domain.InvoiceIssued

@@ -91,18 +91,18 @@ func TestAnInvoiceAndItsNotesAreWhatTheInvoiceWouldHaveBeen(t *testing.T) {
 		if again, err := settler(p.Log, p.Now()).Correct(t.Context(), "s", october); err != nil || len(again) > 0 {
 			t.Fatalf("a second run issues %d notes, %v", len(again), err)
 		}
-		checkCorrected(t, p, s)
+		checkCorrected(t, p, s, october)
 	})
 }
 
 // checkCorrected compares the invoice and its notes with what the invoice
 // would be.
-func checkCorrected(t *rapid.T, p *logscript.Player, s *settlement.Settler) {
-	want, err := rating.Draft(s.Facts, "aurora", october)
+func checkCorrected(t *rapid.T, p *logscript.Player, s *settlement.Settler, period domain.Period) {
+	want, err := rating.Draft(s.Facts, "aurora", period)
 	if err != nil {
 		t.Fatal(err)
 	}
-	issued, _ := s.Facts.Invoice("aurora", october)
+	issued, _ := s.Facts.Invoice("aurora", period)
 	subtotal, tax, lines := issued.Invoice.Subtotal, issued.Invoice.TaxDue, issued.Invoice.Lines
 	for _, n := range s.Facts.Notes(issued.Invoice.Number) {
 		sum := domain.Money{Currency: "USD"}
@@ -147,7 +147,8 @@ func checkCorrected(t *rapid.T, p *logscript.Player, s *settlement.Settler) {
 			number = e.Invoice.Number
 		case domain.NoteIssued:
 			number = e.Note.Number
-			again, ok, err := settlement.Correction(at(t, p.Log, e.Note.AsOf), issued)
+			corrected, _ := s.Facts.InvoiceNumbered(e.Note.Corrects)
+			again, ok, err := settlement.Correction(at(t, p.Log, e.Note.AsOf), corrected)
 			again.Number, again.Issued, again.Due = e.Note.Number, e.Note.Issued, e.Note.Due
 			if err != nil || !ok || fmt.Sprintf("%+v", again) != fmt.Sprintf("%+v", e.Note) {
 				t.Fatalf("note %s comes out otherwise: %v\n%+v\n%+v", number, err, again, e.Note)

@@ -235,7 +235,7 @@ func (w contractWords) derived(ch domain.Charge, add func(string, ...any)) {
 			add("what is not spent is due at the end of the term")
 		}
 		if ch.Rollover {
-			add("what is not spent pays for use in the next term")
+			add("and pays for use in the next term")
 		}
 	case domain.ChargeSLACredit:
 		w.sla(ch, of, add)
