@@ -1,4 +1,4 @@
--- The FOCUS invoice-detail rows of a month: its invoices, and the notes that were issued in it.
+-- The FOCUS invoice-detail rows of a month: a row a line of its invoices, and of the notes that were issued in it.
 -- param customer (text): customer; without it all of them
 -- param month (month): billing period, which of a note is the month of its issue; without it the last one that is closed
 SELECT f.* EXCLUDE (x_Position)
@@ -9,4 +9,4 @@ FROM focus_invoice_detail f JOIN (
 ) d ON d.number = f.InvoiceId
 WHERE d.period = COALESCE(getvariable('month'), (SELECT max(period) FROM closed_periods))
   AND f.BillingAccountId = COALESCE(getvariable('customer'), f.BillingAccountId)
-ORDER BY f.InvoiceId;
+ORDER BY f.InvoiceId, f.InvoiceDetailId;

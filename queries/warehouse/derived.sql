@@ -18,17 +18,6 @@ SELECT o.position, o.number, o.site, o.contract, o.customer, o.customer_name, o.
 FROM owed o, (SELECT CAST(known_utc AS DATE) AS day FROM published) k
 ORDER BY o.position;
 
-INSERT INTO focus_invoice_detail
-WITH documents AS (
-  SELECT number, customer, customer_name, currency, start_utc, end_utc, issued_day, due_day, 'invoice' AS kind, NULL AS corrects, position FROM invoices
-  UNION ALL
-  SELECT number, customer, customer_name, currency, NULL, NULL, issued_day, due_day, kind, corrects, position FROM credit_notes
-), billed AS (
-  SELECT InvoiceId, any_value(InvoiceIssuerName) AS issuer, any_value(BillingPeriodStart) AS start_utc, any_value(BillingPeriodEnd) AS end_utc, sum(BilledCost) AS cost
-  FROM focus_cost_and_usage GROUP BY InvoiceId
-)
-SELECT d.number, b.issuer, d.customer, d.customer_name, d.currency, COALESCE(b.start_utc, d.start_utc), COALESCE(b.end_utc, d.end_utc), d.issued_day, d.due_day,
-  CAST(COALESCE(b.cost, 0) AS DECIMAL(22,3)), d.kind, d.corrects, d.position
-FROM documents d LEFT JOIN billed b ON b.InvoiceId = d.number
-WHERE d.kind = 'invoice' OR b.cost IS NOT NULL
-ORDER BY d.position;
+UPDATE focus_invoice_detail AS f SET InvoiceIssueStatus = 'Voided', InvoiceDetailLastUpdated = v.voided_utc
+FROM (SELECT number, max(voided_utc) AS voided_utc FROM voided_invoices GROUP BY 1) v
+WHERE f.InvoiceId = v.number;

@@ -29,6 +29,7 @@ type history struct {
 	received    map[receiptKey]domain.PayoutReceived // with the block that confirms it
 	bills       map[billKey]domain.UtilityBilled
 	closings    []closing
+	contracts   map[domain.ContractID][]domain.ContractSigned // their versions, in the order of the log
 }
 
 type billKey struct {
@@ -68,6 +69,7 @@ func newHistory(t *tables) *history {
 	return &history{
 		tables: t, zones: map[domain.SiteID]*zone{}, sites: map[domain.SiteID]sitePlace{}, devices: map[domain.DeviceKey]domain.Position{},
 		allocations: map[allocationKey]allocationPlace{}, reconciled: map[reconciledKey]domain.Position{}, received: map[receiptKey]domain.PayoutReceived{}, bills: map[billKey]domain.UtilityBilled{},
+		contracts: map[domain.ContractID][]domain.ContractSigned{},
 	}
 }
 
@@ -128,6 +130,7 @@ func (h *history) row(rec domain.Recorded) error {
 	case domain.BlockFeesPublished:
 		return h.tables.add("block_fees", p, e.Interval.Start, e.Interval.End, e.Blocks, int64(e.Fees), text(e.Origin.Source), at, digest(e.Origin.Evidence))
 	case domain.ContractSigned:
+		h.contracts[e.Contract] = append(h.contracts[e.Contract], e)
 		return h.contract(rec, e)
 	case domain.PoolStatementReceived:
 		return h.tables.add("pool_statements", p, string(e.Pool), e.Account, dayOf(e.Interval.Start), e.Interval.Start, e.Interval.End,
@@ -157,6 +160,9 @@ func (h *history) row(rec domain.Recorded) error {
 		return h.tables.add("payments", p, "reversal", string(e.Contract), e.Invoice, string(e.Amount.Currency), e.Amount.Neg().Decimal(), e.At, dayOf(e.At),
 			text(e.Payment), text(e.Origin.Source), at, digest(e.Origin.Evidence))
 	case domain.PrepaymentReceived:
+		if err := h.prepayment(p, e); err != nil {
+			return err
+		}
 		return h.tables.add("payments", p, "prepayment", string(e.Contract), nil, string(e.Amount.Currency), e.Amount.Decimal(), e.At, dayOf(e.At),
 			text(e.Reference), text(e.Origin.Source), at, digest(e.Origin.Evidence))
 	case domain.UtilityBilled:
@@ -316,7 +322,10 @@ func (h *history) invoice(p domain.Position, inv domain.Invoice) error {
 			return err
 		}
 	}
-	return h.focus(p, document.FOCUSRows(inv))
+	if err := h.focus(p, "focus_cost_and_usage", document.FOCUSRows(inv)); err != nil {
+		return err
+	}
+	return h.focus(p, "focus_invoice_detail", document.FOCUSDetails(inv))
 }
 
 func (h *history) note(p domain.Position, n domain.Note) error {
@@ -338,7 +347,10 @@ func (h *history) note(p domain.Position, n domain.Note) error {
 			return err
 		}
 	}
-	return h.focus(p, document.NoteFOCUSRows(n))
+	if err := h.focus(p, "focus_cost_and_usage", document.NoteFOCUSRows(n)); err != nil {
+		return err
+	}
+	return h.focus(p, "focus_invoice_detail", document.NoteFOCUSDetails(n))
 }
 
 func (h *history) reconciliation(p domain.Position, r domain.PayoutReconciled) error {

@@ -458,10 +458,11 @@ CREATE TABLE journal (
 
 -- Issued invoices, and the credit and debit notes that correct them, as cost and
 -- usage of their customers under the column names of FOCUS (FinOps Open Cost and
--- Usage Specification): the rows of their documents, one a line, and one each
--- for the tax and for what was prepaid. Prices are contracted; there is no list.
+-- Usage Specification): the rows of their documents, one a line, and one a tax;
+-- of a reservation one of what was used, and one of what was not. A prepayment is
+-- a purchase of its own. Prices are contracted; there is no list.
 CREATE TABLE focus_cost_and_usage (
-  BilledCost DECIMAL(22,3) NOT NULL, -- on the document; the rows of one sum to what it asks to be paid
+  BilledCost DECIMAL(22,3) NOT NULL, -- the rows of a document sum to what it asks to be paid; what is prepaid is billed when it is bought
   BillingAccountId VARCHAR NOT NULL, -- the customer
   BillingAccountName VARCHAR, -- the customer, as the documents name it
   BillingCurrency VARCHAR NOT NULL, -- of all amounts
@@ -479,10 +480,10 @@ CREATE TABLE focus_cost_and_usage (
   ConsumedUnit VARCHAR, -- of ConsumedQuantity
   ContractedCost DECIMAL(28,10) NOT NULL, -- ContractedUnitPrice times PricingQuantity
   ContractedUnitPrice DECIMAL(28,10), -- NULL where there is not one price for all of the row
-  EffectiveCost DECIMAL(22,3) NOT NULL, -- BilledCost; 0 of what a prepayment takes off
+  EffectiveCost DECIMAL(22,3) NOT NULL, -- on the document, whatever pays for it; 0 of a prepayment
   HostProviderName VARCHAR, -- who runs the site
-  InvoiceDetailId VARCHAR NOT NULL, -- line of the document, and of a reservation which part
-  InvoiceId VARCHAR NOT NULL, -- number of the invoice or note
+  InvoiceDetailId VARCHAR, -- row of focus_invoice_detail; NULL of a prepayment, which is on no invoice
+  InvoiceId VARCHAR, -- number of the invoice or note; NULL of a prepayment
   InvoiceIssuerName VARCHAR, -- the seller
   ListCost DECIMAL(28,10) NOT NULL, -- the same as ContractedCost
   ListUnitPrice DECIMAL(28,10), -- the same as ContractedUnitPrice
@@ -505,20 +506,33 @@ CREATE TABLE focus_cost_and_usage (
   x_Position BIGINT NOT NULL -- of the issue
 );
 
--- Issued invoices and notes under the column names of FOCUS: one row a document.
+-- Issued invoices and notes under the column names of FOCUS Invoice Detail: one
+-- row a line, and one a tax.
 CREATE TABLE focus_invoice_detail (
-  InvoiceId VARCHAR NOT NULL, -- number of the invoice or note
-  InvoiceIssuerName VARCHAR, -- the seller
+  BilledCost DECIMAL(22,3) NOT NULL, -- to be paid: the sum of BilledCost of its rows in focus_cost_and_usage
   BillingAccountId VARCHAR NOT NULL, -- the customer
   BillingAccountName VARCHAR, -- the customer, as the documents name it
-  BillingCurrency VARCHAR NOT NULL, -- of all amounts
-  BillingPeriodStart TIMESTAMP NOT NULL, -- UTC; a note is billed in the month of its issue
+  BillingCurrency VARCHAR NOT NULL, -- of BilledCost and x_Amount
   BillingPeriodEnd TIMESTAMP NOT NULL, -- exclusive, UTC
+  BillingPeriodStart TIMESTAMP NOT NULL, -- UTC; a note is billed in the month of its issue
+  ChargeCategory VARCHAR NOT NULL, -- Usage, Credit, Adjustment or Tax
+  InvoiceDetailCreated TIMESTAMP NOT NULL, -- when the document was issued, UTC
+  InvoiceDetailDescription VARCHAR, -- as the line describes it
+  InvoiceDetailGrain VARCHAR NOT NULL, -- what tells the row from others, as JSON
+  InvoiceDetailId VARCHAR NOT NULL, -- the line, or the tax; unique in the document
+  InvoiceDetailLastUpdated TIMESTAMP NOT NULL, -- when the document was issued, or voided, UTC
+  InvoiceId VARCHAR NOT NULL, -- number of the invoice or note
   InvoiceIssueDate DATE NOT NULL, -- in the contract's zone
+  InvoiceIssueStatus VARCHAR NOT NULL, -- Issued, or Voided
+  InvoiceIssuerName VARCHAR, -- the seller
+  PaymentCurrency VARCHAR NOT NULL, -- the same as BillingCurrency
+  PaymentCurrencyBilledCost DECIMAL(22,3) NOT NULL, -- the same as BilledCost
   PaymentDueDate DATE NOT NULL, -- in the contract's zone
-  BilledCost DECIMAL(22,3) NOT NULL, -- payable: the sum of BilledCost of its rows in focus_cost_and_usage
+  PaymentTerms VARCHAR NOT NULL, -- in words: Net 30 days
+  PurchaseOrderNumber VARCHAR, -- the buyer's, if the contract names one
+  ReferenceInvoiceId VARCHAR NOT NULL, -- of a note the invoice that it corrects, else its own number
+  x_Amount DECIMAL(22,3) NOT NULL, -- on the document; beyond BilledCost it is paid from prepayments
   x_Kind VARCHAR NOT NULL, -- invoice, credit (note) or debit (note)
-  x_ReferenceInvoiceId VARCHAR, -- the invoice that a note corrects
   x_Position BIGINT NOT NULL -- of the issue
 );
 

@@ -37,7 +37,9 @@ import (
 //	   ServiceSubcategory; lines of notes say what has changed where their
 //	   quantity has not; a line without a price says of no price that there is
 //	   one, and the annex reconciles the energy charge by charge; it names
-//	   the checkpoint that the log had signed, and how to prove a note
+//	   the checkpoint that the log had signed, and how to prove a note; its
+//	   FOCUS rows of what is prepaid bill nothing, and those of one line have
+//	   one InvoiceDetailId
 const Layout = 4
 
 // Proof is what lets a reader check an invoice against the log that it was

@@ -45,8 +45,9 @@ func NoteFOCUSRows(n domain.Note) []FOCUSRow {
 }
 
 // FOCUS returns an invoice as rows of FOCUS Cost and Usage, as CSV. The sum of
-// BilledCost is what the invoice asks to be paid: a row takes off what is paid
-// from a prepayment. A reservation of GPUs is a row of what was used of it and
+// BilledCost is what the invoice asks to be paid: what is paid from a prepayment
+// was billed when that was bought, and is cost here (EffectiveCost). Up to
+// layout 3 a row took it off. A reservation of GPUs is a row of what was used of it and
 // a row of what was not, if the invoice tells them apart.
 func FOCUS(inv domain.Invoice) ([]byte, error) {
 	if err := check(inv); err != nil {
@@ -110,6 +111,9 @@ func focusRows(inv domain.Invoice, corrects string, billing domain.Interval) []F
 	for i, l := range inv.Lines {
 		if split == i && corrects == "" {
 			for _, half := range halves(l, used) {
+				if inv.Layout >= 4 { // both are of one line
+					half["InvoiceDetailId"] = strconv.FormatInt(l.Line, 10)
+				}
 				add(half)
 			}
 			continue
@@ -136,7 +140,7 @@ func focusRows(inv domain.Invoice, corrects string, billing domain.Interval) []F
 			whole(detail, "Tax", part.Tax.Name+" "+percent(part.Tax.Rate), part.Due, part.Due.Amount())
 		}
 	}
-	if !inv.Prepaid.IsZero() {
+	if !inv.Prepaid.IsZero() && (inv.Layout < 4 || !drawDown(rows, inv.Prepaid)) {
 		whole("prepaid", "Adjustment", fromPrepayments(inv), inv.Prepaid.Neg(), domain.Money{Currency: inv.Prepaid.Currency}.Amount())
 	}
 	return rows

@@ -4,6 +4,7 @@ import (
 	"archive/zip"
 	"bytes"
 	"encoding/csv"
+	"encoding/json"
 	"fmt"
 	"io"
 	"slices"
@@ -54,10 +55,11 @@ func checkFocus(t *testing.T, rows []map[string]string, payable domain.Money) {
 		if r["ChargeCategory"] == "Tax" && r["SkuId"]+r["PricingQuantity"]+r["ContractedUnitPrice"] != "" {
 			t.Errorf("the tax has a unit: %v", r)
 		}
-		if details[r["InvoiceDetailId"]] {
+		k := r["InvoiceDetailId"] + r["CapacityReservationStatus"]
+		if details[k] {
 			t.Errorf("detail %s is there twice", r["InvoiceDetailId"])
 		}
-		details[r["InvoiceDetailId"]] = true
+		details[k] = true
 		sum = sum.Add(domain.MustDecimal(r["BilledCost"]))
 		if p := r["ContractedUnitPrice"]; p != "" && r["ChargeClass"] == "" {
 			if product := domain.MustDecimal(p).Mul(domain.MustDecimal(r["PricingQuantity"])); !product.Equal(domain.MustDecimal(r["ContractedCost"])) {
@@ -228,6 +230,107 @@ func TestXLSXIsAWorkbookOfTheFigures(t *testing.T) {
 			if !strings.Contains(all, want) {
 				t.Errorf("the workbook of the %s lacks %q", name, want)
 			}
+		}
+	}
+}
+
+// TestFOCUSOfAPrepaymentIsAPurchase holds that what a prepayment pays for is
+// billed once: by the purchase, which costs nothing, and not by the use.
+func TestFOCUSOfAPrepaymentIsAPurchase(t *testing.T) {
+	inv := einvoice()
+	inv.Layout = document.Layout
+	raw, err := document.FOCUS(inv)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := focus(t, raw)
+	checkFocus(t, rows, inv.Payable())
+	var effective domain.Decimal
+	for _, r := range rows {
+		effective = effective.Add(domain.MustDecimal(r["EffectiveCost"]))
+		billed, amount := domain.MustDecimal(r["BilledCost"]), domain.MustDecimal(r["EffectiveCost"])
+		if r["ChargeCategory"] == "Adjustment" || amount.Sign() > 0 && (billed.Sign() < 0 || billed.Cmp(amount) >= 0) || amount.Sign() < 0 && !billed.Equal(amount) {
+			t.Errorf("%s bills %s of a cost of %s", r["ChargeDescription"], billed, amount)
+		}
+	}
+	if !effective.Equal(inv.Total.Decimal()) {
+		t.Errorf("the cost is %s, the invoice %s", effective, inv.Total)
+	}
+	c := domain.ContractSigned{Site: inv.Site, Contract: inv.Contract, Version: 3, Seller: inv.Seller, Buyer: inv.Buyer, Currency: "USD"}
+	bought := document.FOCUSPrepayment(c, domain.PrepaymentReceived{Contract: inv.Contract, Amount: inv.Prepaid, Reference: "TRX-0"}, inv.Interval, 7)
+	if got := fmt.Sprint(bought["ChargeCategory"], bought["ChargeFrequency"], bought["BilledCost"], bought["EffectiveCost"], bought["InvoiceId"]); got != "PurchaseOne-Time10000.000.00" {
+		t.Errorf("a prepayment is %q", got)
+	}
+	for c := range bought {
+		if !slices.Contains(document.FOCUSColumns(), c) {
+			t.Errorf("column %s is unknown", c)
+		}
+	}
+	// A credit note gives back what was prepaid.
+	note := creditNote()
+	note.Layout, note.Prepaid = document.Layout, domain.Money{Minor: note.Total.Minor / 2, Currency: "USD"}
+	if raw, err = document.NoteFOCUS(note); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(string(raw), "prepayments") {
+		t.Errorf("a credit note has a row of what it gives back:\n%s", raw)
+	}
+	checkFocus(t, focus(t, raw), note.Payable())
+	// All of an invoice can be prepaid.
+	inv.Prepaid = inv.Total
+	if raw, err = document.FOCUS(inv); err != nil {
+		t.Fatal(err)
+	}
+	checkFocus(t, focus(t, raw), usd(0))
+}
+
+// TestFOCUSDetailIsARowALine holds invoice detail to the lines of the document
+// and to the rows of cost and usage.
+func TestFOCUSDetailIsARowALine(t *testing.T) {
+	inv, note := einvoice(), retaxed()
+	inv.Layout = document.Layout
+	older := einvoice()
+	for _, c := range []struct {
+		details, costs []document.FOCUSRow
+		inv            domain.Invoice
+		rows           int
+		reference      string
+	}{
+		{document.FOCUSDetails(inv), document.FOCUSRows(inv), inv, len(inv.Lines) + 1, inv.Number},
+		{document.FOCUSDetails(older), nil, older, len(inv.Lines) + 2, inv.Number}, // and what is prepaid
+		{document.NoteFOCUSDetails(note), document.NoteFOCUSRows(note), note.Invoice, len(note.Lines) + 1, note.Corrects},
+	} {
+		if len(c.details) != c.rows {
+			t.Errorf("%d rows of %d lines, want %d", len(c.details), len(c.inv.Lines), c.rows)
+		}
+		billed, sum := map[string]domain.Decimal{}, domain.Decimal{}
+		for _, r := range c.costs {
+			billed[r["InvoiceDetailId"]] = billed[r["InvoiceDetailId"]].Add(domain.MustDecimal(r["BilledCost"]))
+		}
+		for i, r := range c.details {
+			for _, column := range document.FOCUSDetailColumns() {
+				if r[column] == "" {
+					t.Errorf("row %d has no %s", i+1, column)
+				}
+			}
+			for column := range r {
+				if !slices.Contains(document.FOCUSDetailColumns(), column) {
+					t.Errorf("column %s is unknown", column)
+				}
+			}
+			sum = sum.Add(domain.MustDecimal(r["BilledCost"]))
+			if c.costs != nil && !billed[r["InvoiceDetailId"]].Equal(domain.MustDecimal(r["BilledCost"])) {
+				t.Errorf("detail %s bills %s, its cost and usage %s", r["InvoiceDetailId"], r["BilledCost"], billed[r["InvoiceDetailId"]])
+			}
+			if i < len(c.inv.Lines) && (r["x_Amount"] != c.inv.Lines[i].Amount.Amount() || r["InvoiceDetailDescription"] != c.inv.Lines[i].Description) {
+				t.Errorf("row %d is of %s %q, the line of %s %q", i+1, r["x_Amount"], r["InvoiceDetailDescription"], c.inv.Lines[i].Amount.Amount(), c.inv.Lines[i].Description)
+			}
+			if r["ReferenceInvoiceId"] != c.reference || !json.Valid([]byte(r["InvoiceDetailGrain"])) {
+				t.Errorf("row %d: %v", i+1, r)
+			}
+		}
+		if !sum.Equal(c.inv.Payable().Decimal()) {
+			t.Errorf("the rows sum to %s, payable are %s", sum, c.inv.Payable())
 		}
 	}
 }
