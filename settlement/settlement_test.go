@@ -164,7 +164,7 @@ func standings(f *facts.Facts, p *logscript.Player) string {
 	for _, s := range receivables.All(f, p.Site()) {
 		late := ""
 		if s.Overdue(p.Now()) {
-			late = "overdue, " + string(receivables.AgeAt(s.Invoice.Due, p.Now()))
+			late = "overdue, " + string(receivables.AgeOn(f, s.Invoice, receivables.DayOf(p.Now(), time.UTC)))
 		}
 		rows = append(rows, fmt.Sprintf("%s\t%s\ttotal %s\tnotes %s\tpaid %s\topen %s\t%s", s.Invoice.Number, s.State, s.Invoice.Total.Amount(), s.Notes.Amount(), s.Paid.Amount(), s.Open.Amount(), late))
 	}

@@ -14,7 +14,7 @@ import (
 
 func journalVerb() verb {
 	return verb{
-		name: "journal", args: "export --format beancount|hledger|ledger [-o FILE] | balance | coin | ageing [--at TIME] | revenue",
+		name: "journal", args: "export --format beancount|hledger|ledger [-o FILE] | balance | coin | ageing [--at DAY] | revenue",
 		summary: "the double-entry books: export them, or show balances, coin, ageing and revenue",
 		help: `
 The books follow from the events of the log: every entry names its event and sums
@@ -23,8 +23,8 @@ tiers, minimums, commitments and service credits as they come to for the period 
 far, so that a month's revenue is that of its service; what is not closed yet is
 pending (marked with !). Energy is trued up to the utility's bill (wattbook import
 bills). export writes them for beancount, hledger or ledger. balance is the trial balance, coin the lots of bitcoin at cost
-and how what is held rolls forward, ageing what buyers owe by how long it has been
-due, revenue what was recognized in each month.
+and how what is held rolls forward, ageing what buyers owed at the end of a day by how
+long it has been due, revenue what was recognized in each month.
 
 Example: wattbook journal export --format hledger -o books.journal`,
 		run: journalBooks,
@@ -36,7 +36,7 @@ func journalBooks(ctx context.Context, p *program, args []string) error {
 	p.flags.StringVar(&format, "format", "beancount", "`format` of the export: beancount, hledger or ledger")
 	p.flags.StringVar(&out, "o", "", "`file` to write (default standard output)")
 	p.flags.StringVar(&site, "site", "", "`site`; needed if the log holds several")
-	p.flags.StringVar(&at, "at", "", "`time` of the ageing (default now)")
+	p.flags.StringVar(&at, "at", "", "`day` of the ageing at the site, at whose end it is shown (default today)")
 	rest, err := p.parse(args, 1, 1)
 	if err != nil {
 		return err
@@ -177,15 +177,20 @@ func (p *program) recognized(b *book, books journal.Books) error {
 
 // ageing shows what buyers owe, by how long it has been due.
 func (p *program) ageing(b *book, site domain.SiteRegistered, when string) error {
+	zone, err := b.facts.Zone(site.Zone)
+	if err != nil {
+		return err
+	}
 	at := b.now()
 	if when != "" {
-		zone, err := b.facts.Zone(site.Zone)
-		if err != nil {
-			return err
-		}
 		if at, err = localTime(when, zone); err != nil {
 			return usagef("--at: %v", err)
 		}
+	}
+	day := receivables.DayOf(at, zone)
+	standings := receivables.On(b.facts, site.Site, day)
+	if when == "" { // a payment of a date to come counts as well: it is known
+		standings = receivables.All(b.facts, site.Site)
 	}
 	type row struct {
 		Buyer    string                             `json:"buyer"`
@@ -194,7 +199,7 @@ func (p *program) ageing(b *book, site domain.SiteRegistered, when string) error
 		Total    domain.Decimal                     `json:"total"`
 	}
 	var rows []row
-	for _, s := range receivables.All(b.facts, site.Site) {
+	for _, s := range standings {
 		if s.Open.IsZero() {
 			continue
 		}
@@ -203,12 +208,12 @@ func (p *program) ageing(b *book, site domain.SiteRegistered, when string) error
 			i = len(rows)
 			rows = append(rows, row{s.Invoice.Buyer.Name, s.Open.Currency, map[receivables.Age]domain.Decimal{}, domain.Decimal{}})
 		}
-		age := receivables.AgeAt(s.Invoice.Due, at)
+		age := receivables.AgeOn(b.facts, s.Invoice, day)
 		rows[i].Open[age] = rows[i].Open[age].Add(s.Open.Decimal())
 		rows[i].Total = rows[i].Total.Add(s.Open.Decimal())
 	}
 	if p.common.json {
-		return p.printJSON(map[string]any{"at": at, "buyers": rows})
+		return p.printJSON(map[string]any{"at": at, "day": day.String(), "buyers": rows})
 	}
 	fmt.Fprintf(p.stdout, "%-30s %-4s", "buyer", "")
 	for _, a := range receivables.Ages() {

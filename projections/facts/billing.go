@@ -24,7 +24,7 @@ type billing struct {
 	paymentsOf map[string][]int
 	prepaid    map[domain.ContractID][]int
 	paid       map[transfer]bool // that arrived
-	taken      map[transfer]bool // that were taken back
+	taken      map[transfer]domain.PaymentReversed
 	ahead      map[transfer]bool // prepayments
 }
 
@@ -37,7 +37,7 @@ type transfer struct {
 func newBilling() billing {
 	return billing{
 		notesOf: map[string][]int{}, voided: map[string]bool{}, paymentsOf: map[string][]int{}, prepaid: map[domain.ContractID][]int{},
-		paid: map[transfer]bool{}, taken: map[transfer]bool{}, ahead: map[transfer]bool{},
+		paid: map[transfer]bool{}, taken: map[transfer]domain.PaymentReversed{}, ahead: map[transfer]bool{},
 	}
 }
 
@@ -179,11 +179,11 @@ func (f *Facts) bill(rec domain.Recorded) {
 		b.payments = append(b.payments, e)
 	case domain.PaymentReversed:
 		k := transfer{e.Contract, e.Payment}
-		if b.taken[k] {
+		if _, ok := b.taken[k]; ok {
 			f.contradict("", rec, e.Origin, fmt.Sprintf("payment %s of contract %s is reversed", e.Payment, e.Contract))
 			return
 		}
-		b.taken[k] = true
+		b.taken[k] = e
 	case domain.PrepaymentReceived:
 		k := transfer{e.Contract, e.Reference}
 		if b.ahead[k] {
@@ -261,7 +261,19 @@ func (f *Facts) Payment(number, reference string) (domain.PaymentReceived, bool)
 
 // Reversed reports whether a payment of a contract was taken back.
 func (f *Facts) Reversed(id domain.ContractID, reference string) bool {
-	return f.billing.taken[transfer{id, reference}]
+	_, taken := f.Reversal(id, reference)
+	return taken
+}
+
+// Reversal returns what took back a payment of a contract.
+func (f *Facts) Reversal(id domain.ContractID, reference string) (domain.PaymentReversed, bool) {
+	e, taken := f.billing.taken[transfer{id, reference}]
+	return e, taken
+}
+
+// Arrived returns what arrived for an invoice, taken back or not.
+func (f *Facts) Arrived(number string) []domain.PaymentReceived {
+	return picked(f.billing.payments, f.billing.paymentsOf[number])
 }
 
 // Prepayments returns the prepayments on a contract; on all, if id is empty.

@@ -3,11 +3,12 @@
 
 INSERT INTO receivables_ageing
 WITH noted AS (
-  SELECT corrects AS number, sum(total) AS amount FROM credit_notes GROUP BY 1
+  SELECT corrects AS number, sum(total) AS amount, sum(prepaid) AS prepaid FROM credit_notes GROUP BY 1
 ), arrived AS (
   SELECT number, sum(amount) AS amount FROM payments WHERE kind IN ('payment', 'reversal') GROUP BY 1
 ), owed AS (
-  SELECT i.*, CAST(COALESCE(n.amount, 0) AS DECIMAL(22,3)) AS notes, CAST(COALESCE(p.amount, 0) AS DECIMAL(22,3)) AS paid, v.number IS NOT NULL AS voided,
+  SELECT i.*, CAST(COALESCE(n.amount, 0) AS DECIMAL(22,3)) AS notes, v.number IS NOT NULL AS voided,
+    CAST(COALESCE(p.amount, 0) + if(voided, 0, i.prepaid + COALESCE(n.prepaid, 0)) AS DECIMAL(22,3)) AS paid,
     CAST(CASE WHEN voided THEN -paid ELSE i.total + notes - paid END AS DECIMAL(22,3)) AS open_amount
   FROM invoices i LEFT JOIN noted n USING (number) LEFT JOIN arrived p USING (number) LEFT JOIN (SELECT DISTINCT number FROM voided_invoices) v USING (number)
 )

@@ -28,6 +28,7 @@ type history struct {
 	reconciled  map[reconciledKey]domain.Position
 	received    map[receiptKey]domain.PayoutReceived // with the block that confirms it
 	bills       map[billKey]domain.UtilityBilled
+	billed      map[string]*zone // whose days an invoice has, by number
 	closings    []closing
 	contracts   map[domain.ContractID][]domain.ContractSigned // their versions, in the order of the log
 }
@@ -69,7 +70,7 @@ func newHistory(t *tables) *history {
 	return &history{
 		tables: t, zones: map[domain.SiteID]*zone{}, sites: map[domain.SiteID]sitePlace{}, devices: map[domain.DeviceKey]domain.Position{},
 		allocations: map[allocationKey]allocationPlace{}, reconciled: map[reconciledKey]domain.Position{}, received: map[receiptKey]domain.PayoutReceived{}, bills: map[billKey]domain.UtilityBilled{},
-		contracts: map[domain.ContractID][]domain.ContractSigned{},
+		contracts: map[domain.ContractID][]domain.ContractSigned{}, billed: map[string]*zone{},
 	}
 }
 
@@ -152,7 +153,7 @@ func (h *history) row(rec domain.Recorded) error {
 	case domain.NoteIssued:
 		return h.note(p, e.Note)
 	case domain.InvoiceVoided:
-		return h.tables.add("voided_invoices", p, e.Invoice, string(e.Contract), e.Period.String(), e.At, text(e.Reason))
+		return h.tables.add("voided_invoices", p, e.Invoice, string(e.Contract), e.Period.String(), e.At, h.billedDay(e.Invoice, e.At), text(e.Reason))
 	case domain.PaymentReceived:
 		return h.tables.add("payments", p, "payment", string(e.Contract), e.Invoice, string(e.Amount.Currency), e.Amount.Decimal(), e.At, dayOf(e.At),
 			text(e.Reference), text(e.Origin.Source), at, digest(e.Origin.Evidence))
@@ -307,10 +308,11 @@ func (h *history) invoice(p domain.Position, inv domain.Invoice) error {
 		return fmt.Errorf("invoice %s: zone %q: %w", inv.Number, inv.Zone, err)
 	}
 	z := &zone{location: location}
+	h.billed[inv.Number] = z
 	err = h.tables.add("invoices", p, inv.AsOf, inv.Number, string(inv.Site), string(inv.Contract), inv.Version, string(inv.Buyer.ID), text(inv.Buyer.Name),
 		inv.Period.String(), inv.Interval.Start, inv.Interval.End, inv.Zone, z.of(inv.Interval.Start), z.of(inv.Interval.End-1), z.of(inv.Issued), z.of(inv.Due),
 		inv.Issued, inv.Due, string(inv.Total.Currency),
-		int64(inv.Total.Currency.Digits()), inv.Subtotal.Decimal(), text(inv.Tax.Name), rounded{inv.Tax.Rate}, inv.TaxDue.Decimal(), inv.Total.Decimal())
+		int64(inv.Total.Currency.Digits()), inv.Subtotal.Decimal(), text(inv.Tax.Name), rounded{inv.Tax.Rate}, inv.TaxDue.Decimal(), inv.Total.Decimal(), inv.Prepaid.Decimal())
 	if err != nil {
 		return err
 	}
@@ -328,6 +330,15 @@ func (h *history) invoice(p domain.Position, inv domain.Invoice) error {
 	return h.focus(p, "focus_invoice_detail", document.FOCUSDetails(inv))
 }
 
+// billedDay returns the day of an instant in the zone of an invoice, or nil if
+// there is no such invoice.
+func (h *history) billedDay(number string, t domain.Instant) any {
+	if z := h.billed[number]; z != nil {
+		return z.of(t)
+	}
+	return nil
+}
+
 func (h *history) note(p domain.Position, n domain.Note) error {
 	location, err := time.LoadLocation(n.Zone)
 	if err != nil {
@@ -336,7 +347,7 @@ func (h *history) note(p domain.Position, n domain.Note) error {
 	z := &zone{location: location}
 	err = h.tables.add("credit_notes", p, n.AsOf, n.Number, string(n.Kind), n.Corrects, string(n.Site), string(n.Contract), string(n.Buyer.ID), text(n.Buyer.Name),
 		n.Period.String(), n.Zone, z.of(n.Interval.Start), z.of(n.Interval.End-1), z.of(n.Issued), z.of(n.Due), n.Issued, string(n.Total.Currency),
-		n.Subtotal.Decimal(), n.TaxDue.Decimal(), n.Total.Decimal(), known(n.Causes, len(n.Causes) > 0))
+		n.Subtotal.Decimal(), n.TaxDue.Decimal(), n.Total.Decimal(), n.Prepaid.Decimal(), known(n.Causes, len(n.Causes) > 0))
 	if err != nil {
 		return err
 	}

@@ -26,7 +26,8 @@ CREATE MACRO gpu_hours(milliseconds) AS CAST(quotient(milliseconds, 360) AS DECI
 CREATE MACRO bitcoin(satoshi) AS CAST(satoshi AS DECIMAL(30,0)) * 0.00000001;
 
 -- What was known at a moment (UTC): the position of the event that was recorded
--- next. Tables that end in _at take it.
+-- next. Macros that end in _at take it, and so does wattbook sql --at, which
+-- answers for all tables.
 CREATE MACRO position_at(moment) AS (SELECT count(*) FROM events WHERE created_at <= CAST(moment AS TIMESTAMP));
 
 -- What a period was closed on, and its invoices were drawn from.
@@ -49,6 +50,30 @@ CREATE MACRO invoices_at(known) AS TABLE FROM invoices WHERE position < known;
 
 CREATE MACRO invoice_lines_at(known) AS TABLE FROM invoice_lines WHERE position < known;
 
+CREATE MACRO payments_at(known) AS TABLE FROM payments WHERE position < known;
+
+CREATE MACRO credit_notes_at(known) AS TABLE FROM credit_notes WHERE position < known;
+
+CREATE MACRO credit_note_lines_at(known) AS TABLE FROM credit_note_lines WHERE position < known;
+
+CREATE MACRO voided_invoices_at(known) AS TABLE FROM voided_invoices WHERE position < known;
+
+CREATE MACRO utility_bills_at(known) AS TABLE FROM utility_bills WHERE position < known;
+
+CREATE MACRO block_fees_at(known) AS TABLE FROM block_fees WHERE position < known;
+
+CREATE MACRO difficulty_at(known) AS TABLE FROM difficulty WHERE position < known;
+
+CREATE MACRO reconciliation_lines_at(known) AS TABLE FROM reconciliation_lines WHERE position < known;
+
+-- Allocations that had started, and of their ends those that were known.
+CREATE MACRO allocations_at(known) AS TABLE
+SELECT * REPLACE (
+  CASE WHEN end_position < known THEN end_utc END AS end_utc,
+  CASE WHEN end_position < known THEN end_position END AS end_position,
+  CASE WHEN end_position < known THEN end_state END AS end_state)
+FROM allocations WHERE position < known;
+
 CREATE MACRO closed_periods_at(known) AS TABLE FROM closed_periods WHERE position < known;
 
 CREATE MACRO closed_margins_at(known) AS TABLE FROM closed_margins WHERE position < known;
@@ -67,10 +92,20 @@ QUALIFY row_number() OVER (PARTITION BY pool, account, start_utc ORDER BY positi
 
 CREATE MACRO data_gaps_at(known) AS TABLE FROM data_gaps WHERE position < known;
 
+CREATE MACRO focus_cost_and_usage_at(known) AS TABLE FROM focus_cost_and_usage WHERE x_Position < known;
+
+CREATE MACRO focus_invoice_detail_at(known) AS TABLE FROM focus_invoice_detail WHERE x_Position < known;
+
+CREATE MACRO power_price_history_at(known) AS TABLE FROM power_price_history WHERE position < known;
+
+CREATE MACRO bitcoin_price_history_at(known) AS TABLE FROM bitcoin_price_history WHERE position < known;
+
+-- Prices of power that counted: the last of each interval.
 CREATE MACRO power_prices_at(known) AS TABLE
 FROM power_price_history WHERE position < known
 QUALIFY row_number() OVER (PARTITION BY node, currency, start_utc, end_utc ORDER BY position DESC, row DESC) = 1;
 
+-- Prices of bitcoin that counted: the last of each interval.
 CREATE MACRO bitcoin_prices_at(known) AS TABLE
 FROM bitcoin_price_history WHERE position < known
 QUALIFY row_number() OVER (PARTITION BY currency, start_utc, end_utc ORDER BY position DESC, row DESC) = 1;
@@ -84,6 +119,31 @@ QUALIFY row_number() OVER (PARTITION BY pool, account, start_utc ORDER BY positi
 CREATE MACRO reconciliations_at(known) AS TABLE
 FROM reconciliations WHERE position < known
 QUALIFY row_number() OVER (PARTITION BY pool, account, start_utc ORDER BY position DESC) = 1;
+
+-- What customers owed at the end of a day, and how long it was due: invoices,
+-- notes, voids and payments count by the day that they bear, whenever they
+-- became known. Without a day, NULL, all of them count, and it is looked at on
+-- the day of the last event.
+CREATE MACRO receivables_on(looked_on) AS TABLE
+WITH noted AS (
+  SELECT corrects AS number, sum(total) AS amount, sum(prepaid) AS prepaid FROM credit_notes WHERE looked_on IS NULL OR issued_day <= looked_on GROUP BY corrects
+), arrived AS (
+  SELECT number, sum(amount) AS amount FROM payments WHERE kind IN ('payment', 'reversal') AND (looked_on IS NULL OR value_day <= looked_on) GROUP BY number
+), gone AS (
+  SELECT DISTINCT number FROM voided_invoices WHERE looked_on IS NULL OR voided_day <= looked_on
+), owed AS (
+  SELECT i.*, v.number IS NOT NULL AS voided, COALESCE(looked_on, (SELECT CAST(known_utc AS DATE) FROM published)) AS looked_at,
+    CAST(COALESCE(n.amount, 0) AS DECIMAL(22,3)) AS notes,
+    CAST(COALESCE(p.amount, 0) + if(v.number IS NULL, i.prepaid + COALESCE(n.prepaid, 0), 0) AS DECIMAL(22,3)) AS paid,
+    CAST(if(v.number IS NULL, i.total + COALESCE(n.amount, 0) - i.prepaid - COALESCE(n.prepaid, 0), 0) - COALESCE(p.amount, 0) AS DECIMAL(22,3)) AS open_amount,
+    greatest(date_diff('day', i.due_day, COALESCE(looked_on, (SELECT CAST(known_utc AS DATE) FROM published))), 0) AS days_overdue
+  FROM invoices i LEFT JOIN noted n USING (number) LEFT JOIN arrived p USING (number) LEFT JOIN gone v USING (number)
+  WHERE looked_on IS NULL OR i.issued_day <= looked_on
+)
+SELECT position, number, site, contract, customer, customer_name, issued_day, due_day, currency, minor_digits, total, notes, paid, voided, open_amount, looked_at, days_overdue,
+  CASE WHEN open_amount <= 0 THEN 'settled' WHEN days_overdue = 0 THEN 'not due' WHEN days_overdue <= 30 THEN '1-30 days' WHEN days_overdue <= 60 THEN '31-60 days'
+    WHEN days_overdue <= 90 THEN '61-90 days' ELSE 'over 90 days' END AS bucket
+FROM owed;
 
 -- What counted of the readings, like the view booked_values.
 CREATE MACRO booked_values_at(known) AS TABLE

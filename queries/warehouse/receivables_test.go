@@ -10,6 +10,9 @@ import (
 	"wattbook/domain"
 	"wattbook/domain/eventlog"
 	"wattbook/domain/wire"
+	"wattbook/projections"
+	"wattbook/projections/facts"
+	"wattbook/projections/receivables"
 	"wattbook/queries/sql"
 	"wattbook/queries/warehouse"
 )
@@ -79,6 +82,84 @@ func TestWhatIsOwedIsInvoicesAndNotesLessPayments(t *testing.T) {
 		if want := []string{"CB-2026-000001|1000.000|0.000|true", "CB-2026-000002|1000.000|-200.000|true", "CB-2026-000003|1000.000|0.000|true"}; !slices.Equal(got, want) {
 			t.Errorf("%s: got %q, want %q: a voided invoice is left out, and a note counts", q.Name, got, want)
 		}
+	}
+}
+
+// On each day, the macro says of each invoice what the Go code says of it.
+func TestWhatWasOwedOnADayIsTheSameInSQLAndInGo(t *testing.T) {
+	s := newSite(t, nil)
+	s.readDay("2026-10-14")
+	for i := range 4 {
+		inv := invoiced(fmt.Sprintf("CB-2026-00000%d", i+1), 100_000)
+		if i == 2 {
+			inv.Prepaid = domain.Money{Minor: 30_000, Currency: "USD"}
+		}
+		s.issue(domain.InvoiceIssued{Invoice: inv}, inv.Number)
+	}
+	note := domain.Note{Invoice: invoiced("CB-2026-000005", -20_000), Kind: domain.CreditNote, Corrects: "CB-2026-000002", Causes: []string{"a late reading"}}
+	note.Issued = note.Issued.Add(20 * domain.Day)
+	s.issue(domain.NoteIssued{Note: note}, "note")
+	s.play("now 2026-12-20T00:00\npay aurora CB-2026-000001 600 2026-11-26\npay aurora CB-2026-000003 800 2026-12-06\npay aurora CB-2026-000004 100 2026-12-01\npay aurora CB-2026-000002 880 2026-12-06 ref=cheque\nbounce aurora CB-2026-000002 cheque 880 2026-12-08")
+	s.issue(domain.InvoiceVoided{Invoice: "CB-2026-000004", Contract: "aurora", Period: domain.Period{Year: 2026, Month: time.October}, At: domain.Unix(1_796_850_000), Reason: "sent in error"}, "void")
+	s.publish()
+	f := facts.New()
+	if _, err := projections.Fold(t.Context(), s.player.Log, 0, domain.Position(1<<40), f); err != nil {
+		t.Fatal(err)
+	}
+	states := map[string]bool{}
+	for day := receivables.DayOf(domain.Unix(1_793_500_000), time.UTC); day < receivables.DayOf(domain.Unix(1_803_000_000), time.UTC); day++ {
+		want := []string{}
+		for _, st := range receivables.On(f, "cedar", day) {
+			bucket := "settled"
+			if st.Open.Minor > 0 {
+				bucket = string(receivables.AgeOn(f, st.Invoice, day))
+			}
+			want = append(want, fmt.Sprintf("%s|%s|%s|%t|%s|%s", st.Invoice.Number, st.Paid.Decimal().Fixed(3), st.Open.Decimal().Fixed(3), st.State == receivables.Voided, day, bucket))
+			states[string(st.State)+" "+bucket] = true
+		}
+		got := ask(t, s.dir, fmt.Sprintf("SELECT number, paid, open_amount, voided, looked_at, bucket FROM receivables_on(DATE '%s') ORDER BY number", day))
+		if !slices.Equal(got, want) {
+			t.Fatalf("on %s\n in SQL %q\n  in Go %q", day, got, want)
+		}
+	}
+	if want := 10; len(states) < want {
+		t.Errorf("%d states were seen, want %d at least: %v", len(states), want, states)
+	}
+	if got, want := ask(t, s.dir, "SELECT open_amount FROM receivables_on(DATE '2026-11-25') WHERE number = 'CB-2026-000001'"), "1100.000"; got[0] != want {
+		t.Errorf("%s is open on the day before the payment, want %s", got, want)
+	}
+	now := "SELECT number, paid, voided, open_amount, bucket FROM %s ORDER BY number"
+	if got, want := ask(t, s.dir, fmt.Sprintf(now, "receivables_on(NULL)")), ask(t, s.dir, fmt.Sprintf(now, "receivables_ageing")); !slices.Equal(got, want) {
+		t.Errorf("without a day\n got %q\nwant %q", got, want)
+	}
+}
+
+func TestEveryTableHasAMacroOfAnEarlierPosition(t *testing.T) {
+	s := newSite(t, nil)
+	s.readDay("2026-10-14")
+	s.publish()
+	names := ask(t, s.dir, "SELECT name FROM (SELECT table_name AS name FROM duckdb_tables() WHERE schema_name = 'main' UNION ALL SELECT view_name FROM duckdb_views() WHERE NOT internal AND schema_name = 'main') WHERE name NOT IN ('published', 'readings_live') ORDER BY name")
+	told := 0
+	for _, name := range names {
+		_, err := try(s.dir, "SELECT count(*) FROM "+name+"_at(1000)")
+		switch {
+		case err == nil:
+			told++
+		case !strings.Contains(err.Error(), `wattbook sql --at POSITION "FROM `+name+`"`):
+			t.Errorf("%s_at: %v", name, err)
+		}
+	}
+	if told < 25 {
+		t.Errorf("%d of %d tables are told by a macro, want 25 at least", told, len(names))
+	}
+	if rows := ask(t, s.dir, "SELECT function_name FROM duckdb_functions() WHERE NOT internal AND comment IS NULL"); len(rows) > 0 {
+		t.Errorf("macros without a comment: %q", rows)
+	}
+	s.play("start job-9 aurora 16 2026-10-16T08:00\nend job-9 2026-10-16T09:00")
+	s.publish()
+	got := ask(t, s.dir, "SELECT a.end_utc IS NULL, a.end_position IS NULL, n.end_utc IS NULL FROM allocations n, allocations_at(n.end_position) a WHERE a.allocation = 'job-9' AND n.allocation = 'job-9'")
+	if !slices.Equal(got, []string{"true|true|false"}) {
+		t.Errorf("an allocation before its end was known: %q", got)
 	}
 }
 

@@ -78,6 +78,7 @@ type column struct {
 }
 
 var (
+	macroLine  = regexp.MustCompile(`^CREATE MACRO ([a-z_]+)\([^)]*\) AS( TABLE)?`)
 	createLine = regexp.MustCompile(`^CREATE (TABLE|VIEW) ([a-z_]+)`)
 	// columnLine is a line with a comment behind it: of a table the name, the
 	// type and the comment; of a view the last name before the comma.
@@ -118,6 +119,43 @@ func relations(text string) []relation {
 		}
 	}
 	return all
+}
+
+// macros returns the statements that make the macros with their comments. What
+// no macro can tell as of an earlier position has one that says who can.
+func macros() string {
+	var all strings.Builder
+	all.WriteString(macrosSQL)
+	there := map[string]bool{}
+	comment := func(kind, name, words string) {
+		fmt.Fprintf(&all, "COMMENT ON MACRO%s %s IS %s;\n", kind, name, quoted(words))
+	}
+	var above []string
+	for line := range strings.Lines(macrosSQL) {
+		line = strings.TrimRight(line, "\n")
+		if said, ok := strings.CutPrefix(line, "-- "); ok {
+			above = append(above, said)
+			continue
+		}
+		if m := macroLine.FindStringSubmatch(line); m != nil {
+			if of, ok := strings.CutSuffix(m[1], "_at"); ok && len(above) == 0 {
+				above = []string{"The rows of " + of + " of the events before a position."}
+			}
+			comment(m[2], m[1], strings.Join(above, " "))
+			there[m[1]] = true
+		}
+		above = nil
+	}
+	for _, r := range relations(schemaSQL + daysSQL + viewsSQL) {
+		name := r.name + "_at"
+		if there[name] || r.name == "published" {
+			continue
+		}
+		words := fmt.Sprintf(`what %[1]s said at an earlier position is drawn from the log again: wattbook sql --at POSITION "FROM %[1]s"`, r.name)
+		fmt.Fprintf(&all, "CREATE MACRO %s(known) AS TABLE SELECT error(%s) WHERE known IS NOT NULL OR known IS NULL;\n", name, quoted(words))
+		comment(" TABLE", name, "Always an error: "+words+".")
+	}
+	return all.String()
 }
 
 func newColumn(name, typ, comment string) column {

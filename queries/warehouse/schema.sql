@@ -298,7 +298,8 @@ CREATE TABLE invoices (
   tax_name VARCHAR, -- of the tax
   tax_rate_portion DECIMAL(28,10) NOT NULL, -- 0.0825 is 8.25 %
   tax_amount DECIMAL(22,3) NOT NULL, -- rounded once, on the subtotal
-  total DECIMAL(22,3) NOT NULL -- subtotal and tax
+  total DECIMAL(22,3) NOT NULL, -- subtotal and tax
+  prepaid DECIMAL(22,3) NOT NULL -- part of the total that was paid from prepayments when it was issued
 );
 
 -- Lines of issued invoices.
@@ -347,6 +348,7 @@ CREATE TABLE credit_notes (
   subtotal DECIMAL(22,3) NOT NULL, -- sum of the lines
   tax_amount DECIMAL(22,3) NOT NULL, -- on them
   total DECIMAL(22,3) NOT NULL, -- subtotal and tax
+  prepaid DECIMAL(22,3) NOT NULL, -- 0 or less: what it gives back of the prepayment that its invoice drew
   causes VARCHAR[] -- what is known now that was not known before
 );
 
@@ -391,6 +393,7 @@ CREATE TABLE voided_invoices (
   contract VARCHAR NOT NULL, -- the contract
   period VARCHAR NOT NULL, -- the month
   voided_utc TIMESTAMP NOT NULL, -- when it was voided
+  voided_day DATE, -- the same in the zone of the invoice
   reason VARCHAR -- why
 );
 
@@ -411,8 +414,9 @@ CREATE TABLE utility_bills (
   evidence VARCHAR -- SHA-256 digest of the file that it was read from
 );
 
--- What customers owe: issued invoices with their notes and payments. An
--- invoice that is voided owes nothing.
+-- What customers owe by all that is known: issued invoices with their notes and
+-- payments. Of an invoice that is voided, what was paid is owed back. The macro
+-- receivables_on says what they owed at the end of a day.
 CREATE TABLE receivables_ageing (
   position BIGINT NOT NULL, -- of the issue
   number VARCHAR NOT NULL, -- of the invoice
@@ -425,7 +429,7 @@ CREATE TABLE receivables_ageing (
   currency VARCHAR NOT NULL, -- of all amounts
   total DECIMAL(22,3) NOT NULL, -- of the invoice
   notes DECIMAL(22,3) NOT NULL, -- of its credit and debit notes
-  paid DECIMAL(22,3) NOT NULL, -- that arrived for it
+  paid DECIMAL(22,3) NOT NULL, -- that arrived for it, prepayments that it drew included
   voided BOOLEAN NOT NULL, -- the invoice counts for nothing
   open_amount DECIMAL(22,3) NOT NULL, -- total and notes less what was paid; negative: paid beyond what was due
   known_day DATE NOT NULL, -- UTC, of the last event that this file knows

@@ -157,7 +157,7 @@ func (p *Publisher) fill(ctx context.Context, f *facts.Facts, out Published) err
 		}
 	}
 	// Macros name tables and views that are there by now.
-	return p.engine.exec(ctx, macrosSQL)
+	return p.engine.exec(ctx, macros())
 }
 
 // readPublished returns what the folder's database says of itself. It reports
