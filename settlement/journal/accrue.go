@@ -3,7 +3,6 @@ package journal
 import (
 	"cmp"
 	"fmt"
-	"iter"
 	"maps"
 	"math/big"
 	"slices"
@@ -119,22 +118,23 @@ func (b *builder) accrue(f *facts.Facts, iv domain.Interval, d drawing) (accrued
 	if !ok || f.Table(b.site) == nil {
 		return out, fmt.Errorf("site %s is not registered", b.site)
 	}
+	days := b.days(f, iv)
 	for _, id := range f.Contracts(b.site) {
-		if err := b.earn(&out, f, id, iv, d); err != nil {
+		if err := b.earn(&out, f, id, iv, days, d); err != nil {
 			return out, err
 		}
 	}
 	var pieces []piece
-	for day, part := range b.days(f, iv) {
-		now, ok := b.kept.energy(part)
+	for _, day := range days {
+		now, ok := b.kept.energy(day.Interval)
 		if !ok {
 			var err error
-			if now, err = spent(f, site, day, part); err != nil {
+			if now, err = spent(f, site, day.date, day.Interval); err != nil {
 				return out, err
 			}
 		}
 		if b.fresh != nil {
-			b.fresh.cost[part] = now
+			b.fresh.cost[day.Interval] = now
 		}
 		pieces = append(pieces, now)
 	}
@@ -142,20 +142,24 @@ func (b *builder) accrue(f *facts.Facts, iv domain.Interval, d drawing) (accrued
 	return out, nil
 }
 
+// localDay is a local day, or the part of it that is accrued.
+type localDay struct {
+	date string
+	domain.Interval
+}
+
 // days cuts an interval into its local days.
-func (b *builder) days(f *facts.Facts, iv domain.Interval) iter.Seq2[string, domain.Interval] {
-	return func(yield func(string, domain.Interval) bool) {
-		table, zone := f.Table(b.site), zoneOf(f, b.site)
-		for s, end := table.Slots(iv); s < end; {
-			day, first := dateIn(zone, table.Interval(s).Start), s
-			for s < end && dateIn(zone, table.Interval(s).Start) == day {
-				s++
-			}
-			if !yield(day, domain.Interval{Start: table.Interval(first).Start, End: table.Interval(s - 1).End}) {
-				return
-			}
+func (b *builder) days(f *facts.Facts, iv domain.Interval) (all []localDay) {
+	table, zone := f.Table(b.site), zoneOf(f, b.site)
+	for s, end := table.Slots(iv); s < end; s++ {
+		slot := table.Interval(s)
+		date := dateIn(zone, slot.Start)
+		if n := len(all); n == 0 || all[n-1].date != date {
+			all = append(all, localDay{date, slot})
 		}
+		all[len(all)-1].End = slot.End
 	}
+	return all
 }
 
 // spent returns what energy costs in part of a local day at its published

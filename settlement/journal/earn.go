@@ -51,21 +51,21 @@ type claimed struct {
 // day, the change of what the contract would come to for its period so far. The
 // service credits of a day are booked when it is over. A period that is invoiced
 // earns nothing more.
-func (b *builder) earn(out *accrued, f *facts.Facts, id domain.ContractID, iv domain.Interval, d drawing) error {
+func (b *builder) earn(out *accrued, f *facts.Facts, id domain.ContractID, iv domain.Interval, days []localDay, d drawing) error {
 	terms, err := accrual.Terms(f, id, iv)
 	if err != nil || len(terms) == 0 {
 		return err
 	}
 	table, zone := f.Table(b.site), zoneOf(f, b.site)
-	for day, part := range b.days(f, iv) {
-		over := !d.pending || part.End != table.End() || dateIn(zone, part.End) != day
-		for t := part.Start; t < part.End; {
-			i := slices.IndexFunc(terms, func(c *accrual.Contract) bool { return c.Within(domain.Interval{Start: t, End: part.End}).Valid() })
+	for _, day := range days {
+		over := !d.pending || day.End != table.End() || dateIn(zone, day.End) != day.date
+		for t := day.Start; t < day.End; {
+			i := slices.IndexFunc(terms, func(c *accrual.Contract) bool { return c.Within(domain.Interval{Start: t, End: day.End}).Valid() })
 			if i < 0 {
 				break
 			}
 			c := terms[i]
-			part := domain.Interval{Start: c.Within(domain.Interval{Start: t, End: part.End}).Start, End: part.End}
+			part := domain.Interval{Start: c.Within(domain.Interval{Start: t, End: day.End}).Start, End: day.End}
 			of := billed{id, c.Period(part.Start)}
 			s := d.periods[of]
 			if s == nil {
@@ -82,7 +82,7 @@ func (b *builder) earn(out *accrued, f *facts.Facts, id domain.ContractID, iv do
 			if err := b.advance(f, s, part); err != nil {
 				return err
 			}
-			b.change(out, s, b.come(f, s, over, d), day, d.pending)
+			b.change(out, s, b.come(f, s, over, d), day.date, d.pending)
 		}
 	}
 	return nil

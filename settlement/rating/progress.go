@@ -44,7 +44,13 @@ func (p *Progress) Contracts() []*accrual.Contract { return p.contracts }
 
 // Piece is what a contract comes to in a part of a period, exactly and before
 // any rounding.
-type Piece struct{ sums []*sum }
+type Piece struct{ parts []part }
+
+// part is what a piece keeps of a sum: what its amount follows from.
+type part struct {
+	key
+	quantity, amount, peak *big.Rat // nil: none
+}
 
 // Collect returns what an interval of the period comes to. The progress stays
 // where it is.
@@ -57,21 +63,27 @@ func (p *Progress) Collect(iv domain.Interval) (Piece, error) {
 			}
 		}
 	}
-	return Piece{k.sums}, nil
+	parts := make([]part, len(k.sums))
+	for i, s := range k.sums {
+		parts[i] = part{key: s.key, quantity: s.quantity, peak: s.peak}
+		if s.amount.Sign() != 0 {
+			parts[i].amount = s.amount
+		}
+	}
+	return Piece{parts}, nil
 }
 
 // Add moves the progress on by a piece of its period. Pieces come in the order
 // of time.
 func (p *Progress) Add(piece Piece) {
-	for _, o := range piece.sums {
-		s := p.sums.find(o.key, accrual.Part{Charge: o.charge, Interval: o.span})
+	for _, o := range piece.parts {
+		s := p.sums.find(o.key, accrual.Part{Charge: p.contracts[o.term].Charges[o.charge]})
 		s.quantity.Add(s.quantity, o.quantity)
-		s.span.End = o.span.End
-		s.intervals += o.intervals
+		if o.amount != nil {
+			s.amount.Add(s.amount, o.amount)
+		}
 		if o.peak != nil {
-			s.demand(o.peak, o.estimated)
-		} else {
-			s.grow(accrual.Part{Estimated: o.estimated, Used: o.used, Amount: o.amount})
+			s.demand(o.peak, nil)
 		}
 	}
 }
