@@ -14,6 +14,7 @@ import (
 	"wattbook/domain"
 	"wattbook/projections/facts"
 	"wattbook/projections/receivables"
+	"wattbook/queries/sql"
 	"wattbook/queries/warehouse"
 	"wattbook/settlement"
 	"wattbook/settlement/document"
@@ -31,7 +32,9 @@ type moneyRow struct {
 	Total      domain.Money  `json:"total"`             // invoice and notes
 	Receivable domain.Money  `json:"receivable"`        // paid and open
 	FOCUS      *domain.Money `json:"focus_rows"`        // with what was prepaid
-	SQL        *domain.Money `json:"warehouse_sql"`     // of the invoice alone, with its notes from the log
+	SQL        *domain.Money `json:"warehouse_sql"`     // computed again from what is published, or else the sum of its published lines
+	Computed   bool          `json:"warehouse_sql_computed"`
+	Unsaid     string        `json:"warehouse_sql_not_computed,omitempty"` // why not
 	Findings   []string      `json:"findings,omitempty"`
 }
 
@@ -86,7 +89,7 @@ func (p *program) verifyMoney(ctx context.Context, b *book) error {
 }
 
 // moneyRow computes an invoice's row.
-func (b *book) moneyRow(s receivables.Standing, published map[string]domain.Money) moneyRow {
+func (b *book) moneyRow(s receivables.Standing, published map[string]publishedTotal) moneyRow {
 	inv := s.Invoice
 	r := moneyRow{Number: inv.Number, Total: inv.Total.Add(s.Notes), Lines: domain.Money{Currency: inv.Total.Currency}}
 	r.Receivable = s.Paid.Add(s.Open)
@@ -119,8 +122,11 @@ func (b *book) moneyRow(s receivables.Standing, published map[string]domain.Mone
 		r.FOCUS = &sum
 	}
 	if total, ok := published[inv.Number]; ok {
-		total = total.Add(s.Notes)
-		r.SQL = &total
+		sum := total.lines.Add(s.Notes)
+		r.SQL, r.Unsaid = &sum, total.why
+		if total.computed != nil && total.documents == len(papers) {
+			r.SQL, r.Computed = total.computed, true
+		}
 	}
 	for _, way := range []struct {
 		name   string
@@ -175,9 +181,18 @@ func billedCost(raw []byte) (domain.Decimal, error) {
 	return sum, nil
 }
 
+// publishedTotal is what the warehouse says of an invoice.
+type publishedTotal struct {
+	lines     domain.Money  // with tax
+	computed  *domain.Money // again, with its notes; nil if SQL does not say it
+	why       string        // it does not
+	documents int           // invoice and notes that the warehouse shows
+}
+
 // publishedTotals returns the totals of invoices as the warehouse sums their
-// lines and tax; none, if there is no warehouse.
-func (p *program) publishedTotals(ctx context.Context, b *book) (map[string]domain.Money, error) {
+// lines and tax, and as it computes them again from readings, prices and
+// contracts; none, if there is no warehouse.
+func (p *program) publishedTotals(ctx context.Context, b *book) (map[string]publishedTotal, error) {
 	if _, err := os.Stat(filepath.Join(b.folder.warehouse(), "warehouse.duckdb")); err != nil {
 		return nil, nil // nothing was published yet
 	}
@@ -185,7 +200,7 @@ func (p *program) publishedTotals(ctx context.Context, b *book) (map[string]doma
 	if err != nil {
 		return nil, err
 	}
-	totals := map[string]domain.Money{}
+	totals := map[string]publishedTotal{}
 	const statement = `SELECT i.number, i.currency, (SELECT sum(amount) FROM invoice_lines l WHERE l.number = i.number) + i.tax_amount FROM invoices i`
 	err = c.Query(ctx, statement, func([]warehouse.Column) error { return nil }, func(cells []any) error {
 		amount, err := domain.ParseDecimal(cellText(cells[2], "0"))
@@ -194,10 +209,45 @@ func (p *program) publishedTotals(ctx context.Context, b *book) (map[string]doma
 		}
 		currency := domain.Currency(cellText(cells[1], ""))
 		m, err := currency.Round(amount)
-		totals[cellText(cells[0], "")] = m
+		totals[cellText(cells[0], "")] = publishedTotal{lines: m}
 		return err
 	})
+	if err == nil {
+		err = computedTotals(ctx, c, totals)
+	}
 	return totals, errors.Join(err, c.Close())
+}
+
+// computedTotals asks the question invoice-totals, whose last row of an invoice
+// is of all its notes.
+func computedTotals(ctx context.Context, c *warehouse.Client, totals map[string]publishedTotal) error {
+	all := sql.Questions()
+	statement := all[slices.IndexFunc(all, func(q sql.Question) bool { return q.Name == "invoice-totals" })].Statement
+	at := map[string]int{}
+	return c.Query(ctx, statement, func(columns []warehouse.Column) error {
+		for i, column := range columns {
+			at[column.Name] = i
+		}
+		return nil
+	}, func(cells []any) error {
+		number := cellText(cells[at["invoice"]], "")
+		t := totals[number]
+		t.documents++
+		t.computed, t.why = nil, cellText(cells[at["why"]], "")
+		if text := cellText(cells[at["computed"]], ""); text != "" {
+			amount, err := domain.ParseDecimal(text)
+			if err != nil {
+				return err
+			}
+			m, err := t.lines.Currency.Round(amount)
+			if err != nil {
+				return err
+			}
+			t.computed = &m
+		}
+		totals[number] = t
+		return nil
+	})
 }
 
 // booked compares the books with what the invoices say is open.
@@ -255,6 +305,11 @@ func (p *program) printMoney(rows []moneyRow, findings []string) {
 	fmt.Fprintf(p.stdout, "%-16s %16s %16s %16s %16s %16s %16s\n", "invoice", "usage × price", "lines", "with notes", "paid and open", "FOCUS rows", "warehouse SQL")
 	for _, r := range rows {
 		fmt.Fprintf(p.stdout, "%-16s %16s %16s %16s %16s %16s %16s\n", r.Number, say(r.Usage), say(&r.Lines), say(&r.Total), say(&r.Receivable), say(r.FOCUS), say(r.SQL))
+	}
+	for _, r := range rows {
+		if r.Unsaid != "" {
+			fmt.Fprintf(p.stdout, "%s is not computed again in SQL, which sums its lines: %s\n", r.Number, r.Unsaid)
+		}
 	}
 	for _, f := range findings {
 		fmt.Fprintf(p.stdout, "! %s\n", f)
