@@ -14,6 +14,7 @@ import (
 
 	"wattbook/domain"
 	"wattbook/settlement/audit"
+	"wattbook/settlement/document"
 )
 
 // octoberScript is a site's October, in metering intervals of a day, and a
@@ -319,6 +320,7 @@ func (m month) money(t *testing.T) {
 	if got.code != exitOK || !strings.Contains(got.out, "3 invoices come to the same by every way, and the books agree") || strings.Count(got.out, "25,385.92") != 6 {
 		t.Errorf("verify --money: exit %d\n%s%s", got.code, got.out, got.errors)
 	}
+	t.Run("the e-invoices keep the rules", m.eInvoices)
 	for format, check := range map[string][]string{
 		"beancount": {"bean-check", "books.beancount"}, "hledger": {"hledger", "-f", "books.journal", "check", "--strict"},
 		"ledger": {"ledger", "-f", "books.ledger", "--strict", "--pedantic", "bal"},
@@ -339,5 +341,30 @@ func (m month) money(t *testing.T) {
 				t.Errorf("%v: %v\n%s", check, err, out)
 			}
 		})
+	}
+}
+
+// eInvoices holds every e-invoice of the month to the rules of EN 16931, and has
+// xmllint read it.
+func (m month) eInvoices(t *testing.T) {
+	paths, err := filepath.Glob(filepath.Join(m.data, "invoices", "*.xml"))
+	if err != nil || len(paths) != 3 {
+		t.Fatalf("%d e-invoices, %v", len(paths), err)
+	}
+	for _, path := range paths {
+		raw, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if broken := document.CheckUBL(raw); len(broken) > 0 {
+			t.Errorf("%s breaks rules:\n%s", filepath.Base(path), strings.Join(broken, "\n"))
+		}
+	}
+	xmllint, err := exec.LookPath("xmllint")
+	if err != nil {
+		t.Skip("xmllint is not installed")
+	}
+	if out, err := exec.CommandContext(t.Context(), xmllint, append([]string{"--nonet", "--noout"}, paths...)...).CombinedOutput(); err != nil {
+		t.Errorf("xmllint: %v\n%s", err, out)
 	}
 }

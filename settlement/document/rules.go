@@ -43,11 +43,40 @@ type ublPeriod struct {
 }
 
 type ublParty struct {
-	Endpoint string   `xml:"EndpointID"`
-	ID       string   `xml:"PartyIdentification>ID"`
-	Legal    string   `xml:"PartyLegalEntity>RegistrationName"`
-	Country  string   `xml:"PostalAddress>Country>IdentificationCode"`
-	Tax      []string `xml:"PartyTaxScheme>CompanyID"`
+	Endpoint ublEndpoint `xml:"EndpointID"`
+	ID       string      `xml:"PartyIdentification>ID"`
+	Legal    string      `xml:"PartyLegalEntity>RegistrationName"`
+	Address  *ublAddress `xml:"PostalAddress"`
+	Tax      []ublTaxID  `xml:"PartyTaxScheme"`
+}
+
+type ublEndpoint struct {
+	Value  string `xml:",chardata"`
+	Scheme string `xml:"schemeID,attr"`
+}
+
+type ublAddress struct {
+	Country string `xml:"Country>IdentificationCode"`
+}
+
+// ublTaxID is a VAT identifier (BT-31, BT-48) or, under another scheme, a tax
+// registration (BT-32).
+type ublTaxID struct {
+	ID     string `xml:"CompanyID"`
+	Scheme string `xml:"TaxScheme>ID"`
+}
+
+// country returns the country of the party's address.
+func (p ublParty) country() string {
+	if p.Address == nil {
+		return ""
+	}
+	return p.Address.Country
+}
+
+// vat reports whether the party has a VAT identifier.
+func (p ublParty) vat() bool {
+	return slices.ContainsFunc(p.Tax, func(t ublTaxID) bool { return t.Scheme == "VAT" && t.ID != "" })
 }
 
 type ublCategory struct {
@@ -143,8 +172,16 @@ func (r *rulebook) presence(d ublRead) {
 	r.must("BR-05", err == nil, "currency %q", d.Currency)
 	r.must("BR-06", d.Seller.Legal != "", "the seller has no name")
 	r.must("BR-07", d.Buyer.Legal != "", "the buyer has no name")
-	r.must("BR-09", len(d.Seller.Country) == 2, "country of the seller %q", d.Seller.Country)
-	r.must("BR-11", len(d.Buyer.Country) == 2, "country of the buyer %q", d.Buyer.Country)
+	r.must("BR-08", d.Seller.Address != nil, "the seller has no address")
+	r.must("BR-09", len(d.Seller.country()) == 2, "country of the seller %q", d.Seller.country())
+	r.must("BR-10", d.Buyer.Address != nil, "the buyer has no address")
+	r.must("BR-11", len(d.Buyer.country()) == 2, "country of the buyer %q", d.Buyer.country())
+	r.must("BR-62", d.Seller.Endpoint.Value == "" || d.Seller.Endpoint.Scheme != "", "the electronic address of the seller has no scheme")
+	r.must("BR-63", d.Buyer.Endpoint.Value == "" || d.Buyer.Endpoint.Scheme != "", "the electronic address of the buyer has no scheme")
+	r.must("BR-CO-19", d.Period.Start+d.Period.End != "", "the period has neither a start nor an end")
+	for _, t := range slices.Concat(d.Seller.Tax, d.Buyer.Tax) {
+		r.must("BR-CO-09", t.Scheme != "VAT" || len(t.ID) > 2 && strings.Trim(t.ID[:2], "ABCDEFGHIJKLMNOPQRSTUVWXYZ") == "", "VAT identifier %q does not begin with its country", t.ID)
+	}
 	r.must("BR-16", len(d.Lines)+len(d.Credits) > 0, "there are no lines")
 	r.must("BR-29", d.Period.Start <= d.Period.End, "the period ends at %s, before %s", d.Period.End, d.Period.Start)
 	r.must("BR-49", len(d.Means) > 0, "there is no payment means")
@@ -160,8 +197,8 @@ func (r *rulebook) presence(d ublRead) {
 	}
 	if d.Customization == peppol {
 		r.must("PEPPOL-EN16931-R003", d.BuyerReference != "" || d.Order != "", "neither a buyer reference nor an order is given")
-		r.must("PEPPOL-EN16931-R010", d.Buyer.Endpoint != "", "the buyer has no electronic address")
-		r.must("PEPPOL-EN16931-R020", d.Seller.Endpoint != "", "the seller has no electronic address")
+		r.must("PEPPOL-EN16931-R010", d.Buyer.Endpoint.Value != "", "the buyer has no electronic address")
+		r.must("PEPPOL-EN16931-R020", d.Seller.Endpoint.Value != "", "the seller has no electronic address")
 	}
 }
 
@@ -179,6 +216,7 @@ func (r *rulebook) line(d ublRead, l ublLine) domain.Decimal {
 	price := r.number("BR-26", "price of "+what, l.Price)
 	r.must("BR-26", l.Price != "", "%s has no price", what)
 	r.must("BR-27", price.Sign() >= 0, "the price of %s is %s", what, l.Price)
+	r.must("BR-CO-20", l.Period.Start+l.Period.End != "", "the period of %s has neither a start nor an end", what)
 	r.must("BR-30", l.Period.Start <= l.Period.End, "the period of %s ends before it begins", what)
 	r.must("PEPPOL-EN16931-R110", l.Period.Start >= d.Period.Start, "%s begins at %s, before the period", what, l.Period.Start)
 	r.must("PEPPOL-EN16931-R111", l.Period.End <= d.Period.End, "%s ends at %s, after the period", what, l.Period.End)
@@ -188,6 +226,7 @@ func (r *rulebook) line(d ublRead, l ublLine) domain.Decimal {
 	want := price.Mul(r.number("BR-22", "quantity of "+what, quantity.Value)).Round(amountDigits)
 	r.must("PEPPOL-EN16931-R120", want.Equal(net), "%s is %s, its quantity at its price %s", what, net, want)
 	r.must("BR-CO-04", l.Category.ID != "", "%s has no tax category", what)
+	r.rate(what, l.Category)
 	return net
 }
 
@@ -218,6 +257,9 @@ func (r *rulebook) groups(d ublRead, taxable map[string]domain.Decimal) {
 	for _, g := range d.Groups {
 		c := g.Category
 		what := "tax category " + c.ID
+		r.must("BR-45", g.Taxable != "", "%s has no base", what)
+		r.must("BR-46", g.Tax != "", "%s has no amount", what)
+		r.must("BR-47", c.ID != "", "a breakdown of tax has no category")
 		base, tax := r.number("BR-45", "base of "+what, g.Taxable), r.number("BR-46", "amount of "+what, g.Tax)
 		sum = sum.Add(tax)
 		k := c.ID + " " + c.Percent
@@ -232,19 +274,51 @@ func (r *rulebook) groups(d ublRead, taxable map[string]domain.Decimal) {
 		r.must("BR-CO-17", apart.Cmp(domain.NewDecimal(2, -digits)) <= 0, "the tax of %s is %s on %s at %s %%", what, tax, base, c.Percent)
 		switch domain.TaxCategory(c.ID) {
 		case domain.TaxStandard:
-			r.must("BR-S-05", rate.Sign() > 0, "the standard rate is %s", c.Percent)
 			r.must("BR-S-10", c.Reason == "" && c.Code == "", "a standard rate has a reason for exemption")
-			r.must("BR-S-02", len(d.Seller.Tax) > 0, "the seller has no tax identifier")
 		case domain.TaxZeroRated:
+			r.must("BR-Z-09", tax.IsZero(), "%s has a tax of %s", what, tax)
 			r.must("BR-Z-10", c.Reason == "" && c.Code == "", "a zero rate has a reason for exemption")
 		default:
 			r.must("BR-"+c.ID+"-09", tax.IsZero(), "%s has a tax of %s", what, tax)
 			r.must("BR-"+c.ID+"-10", c.Reason != "" || c.Code != "", "%s has no reason", what)
 		}
-		if c.ID == string(domain.TaxReverseCharge) {
-			r.must("BR-AE-02", len(d.Seller.Tax) > 0 && len(d.Buyer.Tax) > 0, "reverse charge needs the tax identifiers of both parties")
-		}
+		r.parties(d, domain.TaxCategory(c.ID))
+		r.must("BR-O-11", c.ID != string(domain.TaxOutOfScope) || len(d.Groups) == 1, "what is out of scope of VAT is on one document with what is not")
 	}
 	r.must("BR-CO-14", sum.Equal(r.number("BR-CO-14", "tax", d.Tax)), "the tax is %s, its categories sum to %s", d.Tax, sum)
 	r.must("BR-CO-18", len(taxable) == 0, "lines have tax categories without a breakdown")
+}
+
+// rate checks the rate of a line's tax category: that of the standard rate is
+// above zero, there is none out of scope of VAT, and the others are zero.
+func (r *rulebook) rate(what string, c ublCategory) {
+	rate := r.number("BR-"+c.ID+"-05", "rate of "+what, c.Percent)
+	switch domain.TaxCategory(c.ID) {
+	case domain.TaxStandard:
+		r.must("BR-S-05", rate.Sign() > 0, "the standard rate of %s is %s", what, c.Percent)
+	case domain.TaxOutOfScope:
+		r.must("BR-O-05", c.Percent == "", "%s is out of scope of VAT, and has a rate of %s", what, c.Percent)
+	case domain.TaxZeroRated, domain.TaxExempt, domain.TaxReverseCharge, domain.TaxExport:
+		r.must("BR-"+c.ID+"-05", c.Percent != "" && rate.IsZero(), "the rate of %s is %q, not 0", what, c.Percent)
+	}
+}
+
+// parties checks the tax identifiers that a category needs, or forbids.
+func (r *rulebook) parties(d ublRead, c domain.TaxCategory) {
+	rule := "BR-" + string(c) + "-02"
+	switch c {
+	case domain.TaxStandard, domain.TaxZeroRated, domain.TaxExempt:
+		r.must(rule, len(d.Seller.Tax) > 0, "the seller has no tax identifier")
+	case domain.TaxExport:
+		r.must(rule, d.Seller.vat(), "the seller has no VAT identifier, which an export needs")
+	case domain.TaxReverseCharge:
+		r.must(rule, len(d.Seller.Tax) > 0 && len(d.Buyer.Tax) > 0, "reverse charge needs the tax identifiers of both parties")
+	case domain.TaxOutOfScope:
+		for _, p := range []struct {
+			name  string
+			party ublParty
+		}{{"seller", d.Seller}, {"buyer", d.Buyer}} {
+			r.must(rule, !p.party.vat(), "what is out of scope of VAT must not name the VAT identifier of the %s; is it reverse charge (category AE)?", p.name)
+		}
+	}
 }

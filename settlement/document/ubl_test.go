@@ -3,6 +3,8 @@ package document_test
 import (
 	"bytes"
 	"os/exec"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -98,6 +100,12 @@ func TestBrokenUBLIsFound(t *testing.T) {
 		{"<cbc:Percent>8.25</cbc:Percent>", "<cbc:Percent>9.25</cbc:Percent>", "BR-CO-17"},
 		{`<cbc:EndpointID schemeID="0060">123456789</cbc:EndpointID>`, "", "PEPPOL-EN16931-R020"},
 		{"<cbc:StartDate>2026-10-14</cbc:StartDate>", "<cbc:StartDate>2026-09-14</cbc:StartDate>", "PEPPOL-EN16931-R110"},
+		{`<cbc:TaxableAmount currencyID="USD">776045.40</cbc:TaxableAmount>`, "", "BR-45"},
+		{"<cbc:ID>S</cbc:ID>\n        <cbc:Percent>8.25</cbc:Percent>\n        <cac:TaxScheme>", "<cbc:Percent>8.25</cbc:Percent>\n        <cac:TaxScheme>", "BR-47"},
+		{"<cac:ClassifiedTaxCategory>\n        <cbc:ID>S</cbc:ID>\n        <cbc:Percent>8.25<", "<cac:ClassifiedTaxCategory>\n        <cbc:ID>S</cbc:ID>\n        <cbc:Percent>0<", "BR-S-05"},
+		{` schemeID="0060"`, "", "BR-62"},
+		{` schemeID="9930"`, "", "BR-63"},
+		{">DE123456789</cbc:CompanyID>", ">12345</cbc:CompanyID>", "BR-CO-09"},
 		{"</Invoice>", "", "XML"},
 	} {
 		if !strings.Contains(string(raw), c.from) {
@@ -108,6 +116,86 @@ func TestBrokenUBLIsFound(t *testing.T) {
 		if !strings.Contains(broken, c.rule+": ") {
 			t.Errorf("with %q for %q: got %q, want %s", c.to, c.from, broken, c.rule)
 		}
+	}
+}
+
+// TestAPartyWithoutItsAddressIsFound takes the address of the seller out of the
+// golden invoice, and that of the buyer.
+func TestAPartyWithoutItsAddressIsFound(t *testing.T) {
+	raw, err := document.UBL(einvoice())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, rule := range []string{"BR-08: ", "BR-10: "} {
+		at := regexp.MustCompile(`(?s)<cac:PostalAddress>.*?</cac:PostalAddress>`).FindAllIndex(raw, 2)[i]
+		broken := strings.Join(document.CheckUBL(slices.Concat(raw[:at[0]], raw[at[1]:])), "\n")
+		if !strings.Contains(broken, rule) {
+			t.Errorf("got %q, want %s", broken, rule)
+		}
+	}
+}
+
+// TestTaxCategoriesNeedTheirIdentifiers holds which tax identifiers a category
+// needs, and that out of scope of VAT there must be none.
+func TestTaxCategoriesNeedTheirIdentifiers(t *testing.T) {
+	const vat, registration, none = "DE123456789", "84-1234567", ""
+	for _, c := range []struct {
+		category      domain.TaxCategory
+		seller, buyer string
+		broken        bool
+	}{
+		{domain.TaxStandard, registration, none, false},
+		{domain.TaxStandard, none, vat, true},
+		{domain.TaxZeroRated, vat, none, false},
+		{domain.TaxZeroRated, none, vat, true},
+		{domain.TaxExempt, registration, none, false},
+		{domain.TaxExempt, none, vat, true},
+		{domain.TaxExport, vat, none, false},
+		{domain.TaxExport, registration, none, true},
+		{domain.TaxReverseCharge, vat, vat, false},
+		{domain.TaxReverseCharge, vat, none, true},
+		{domain.TaxReverseCharge, none, vat, true},
+		{domain.TaxOutOfScope, registration, none, false},
+		{domain.TaxOutOfScope, none, none, false},
+		{domain.TaxOutOfScope, registration, vat, true},
+		{domain.TaxOutOfScope, vat, none, true},
+	} {
+		inv := einvoice()
+		inv.Seller.TaxID, inv.Buyer.TaxID = c.seller, c.buyer
+		if inv.Tax = (domain.Tax{Name: "VAT", Category: c.category, Reason: "why"}); c.category == domain.TaxStandard {
+			inv.Tax.Rate = domain.MustDecimal("0.19")
+		}
+		inv = total(inv)
+		raw, err := document.UBL(inv)
+		if err != nil {
+			t.Fatal(err)
+		}
+		broken := strings.Join(document.CheckUBL(raw), "\n")
+		if want := "BR-" + string(c.category) + "-02: "; strings.Contains(broken, want) != c.broken || !c.broken && broken != "" {
+			t.Errorf("%s, seller %q, buyer %q: %q", c.category, c.seller, c.buyer, broken)
+		}
+	}
+	// A rate out of scope, and a document that mixes it with others.
+	n := retaxed()
+	n.Taxes[0].Tax.Category = domain.TaxOutOfScope
+	for i := range n.Lines[:2] {
+		n.Lines[i].Tax.Category = domain.TaxOutOfScope
+	}
+	raw, err := document.NoteUBL(n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const line = "<cac:ClassifiedTaxCategory>\n        <cbc:ID>O</cbc:ID>"
+	raw = bytes.Replace(raw, []byte(line), []byte(line+"<cbc:Percent>5</cbc:Percent>"), 1)
+	broken := strings.Join(document.CheckUBL(raw), "\n")
+	for _, rule := range []string{"BR-O-05: ", "BR-O-11: "} {
+		if !strings.Contains(broken, rule) {
+			t.Errorf("got %q, want %s", broken, rule)
+		}
+	}
+	exempt := bytes.ReplaceAll(raw, []byte("<cbc:ID>O</cbc:ID>"), []byte("<cbc:ID>E</cbc:ID>"))
+	if broken := strings.Join(document.CheckUBL(exempt), "\n"); !strings.Contains(broken, "BR-E-05: ") {
+		t.Errorf("an exempt line of 5 %%: %q", broken)
 	}
 }
 
@@ -125,6 +213,12 @@ func TestUBLOfAnyInvoiceKeepsTheRules(t *testing.T) {
 			{Name: "VAT", Reason: "zero", Category: domain.TaxZeroRated},
 			{Name: "VAT", Reason: "not in scope", Category: domain.TaxOutOfScope},
 		}).Draw(t, "tax")
+		switch inv.Tax.Category { // what the parties must show, or must not
+		case domain.TaxExport:
+			inv.Seller.TaxID = "DE987654321"
+		case domain.TaxOutOfScope:
+			inv.Buyer.TaxID = ""
+		}
 		inv.Lines = nil
 		for i := range rapid.IntRange(1, 6).Draw(t, "lines") {
 			quantity := domain.NewDecimal(rapid.Int64Range(-1e15, 1e15).Draw(t, "quantity"), -6)
