@@ -151,6 +151,37 @@ func TestWhatIsSaidAtThePrompt(t *testing.T) {
 	}
 }
 
+// TestThePromptGoesOn stops a query at the prompt and asks the next, and looks
+// for what was logged of it.
+func TestThePromptGoesOn(t *testing.T) {
+	dir := t.TempDir()
+	smallBook(t, dir)
+	var out, log strings.Builder
+	p := &program{stdout: &out, stderr: &log}
+	r := sqlRequest{
+		dir: folder(filepath.Join(dir, "book")).warehouse(), format: "table", worker: warehouse.NewWorker(sqlCommand),
+		limits: warehouse.Limits{Memory: "128MB", Logger: p.logger(settings{LogLevel: slog.LevelInfo})},
+	}
+	defer r.worker.Close()
+	for _, c := range []struct{ said, out, failed, log string }{
+		{".tables", "\nsites ", "", ""},
+		{"SELECT len(range(150000000));", "", "more than 128MB of memory", "a query was stopped"},
+		{"SELECT site FROM sites;", "little-bend\n(1 row)", "", ""},
+		{"DROP TABLE sites;", "", "only a single SELECT", "a statement was refused"},
+		{".ask margin-by-use month=2026-10", "mining", "", ""},
+	} {
+		out.Reset()
+		log.Reset()
+		err := p.sqlSaid(t.Context(), &r, c.said)
+		if (err != nil) != (c.failed != "") || err != nil && !strings.Contains(err.Error(), c.failed) || !strings.Contains(out.String(), c.out) || !strings.Contains(log.String(), c.log) {
+			t.Errorf("%s: %v, want %q and %q\n%s%s", c.said, err, c.failed, c.out, out.String(), log.String())
+		}
+		if n := strings.Count(out.String(), "\nmargins_by_hour "); c.said == ".tables" && n != 1 {
+			t.Errorf("margins_by_hour is shown %d times", n)
+		}
+	}
+}
+
 func TestSQLIsNotAnsweredToOtherMachinesWithoutAToken(t *testing.T) {
 	logger := slog.New(slog.DiscardHandler)
 	for _, address := range []string{"0.0.0.0:0", ":0", "192.0.2.1:0", "8480"} {
