@@ -91,13 +91,14 @@ func TestWhatWasOwedOnADayIsTheSameInSQLAndInGo(t *testing.T) {
 	s.readDay("2026-10-14")
 	for i := range 4 {
 		inv := invoiced(fmt.Sprintf("CB-2026-00000%d", i+1), 100_000)
-		if i == 2 {
+		if i == 1 || i == 2 {
 			inv.Prepaid = domain.Money{Minor: 30_000, Currency: "USD"}
 		}
 		s.issue(domain.InvoiceIssued{Invoice: inv}, inv.Number)
 	}
 	note := domain.Note{Invoice: invoiced("CB-2026-000005", -20_000), Kind: domain.CreditNote, Corrects: "CB-2026-000002", Causes: []string{"a late reading"}}
 	note.Issued = note.Issued.Add(20 * domain.Day)
+	note.Prepaid = domain.Money{Minor: -5_000, Currency: "USD"}
 	s.issue(domain.NoteIssued{Note: note}, "note")
 	s.play("now 2026-12-20T00:00\npay aurora CB-2026-000001 600 2026-11-26\npay aurora CB-2026-000003 800 2026-12-06\npay aurora CB-2026-000004 100 2026-12-01\npay aurora CB-2026-000002 880 2026-12-06 ref=cheque\nbounce aurora CB-2026-000002 cheque 880 2026-12-08")
 	s.issue(domain.InvoiceVoided{Invoice: "CB-2026-000004", Contract: "aurora", Period: domain.Period{Year: 2026, Month: time.October}, At: domain.Unix(1_796_850_000), Reason: "sent in error"}, "void")
@@ -122,7 +123,7 @@ func TestWhatWasOwedOnADayIsTheSameInSQLAndInGo(t *testing.T) {
 			t.Fatalf("on %s\n in SQL %q\n  in Go %q", day, got, want)
 		}
 	}
-	if want := 10; len(states) < want {
+	if want := 8; len(states) < want {
 		t.Errorf("%d states were seen, want %d at least: %v", len(states), want, states)
 	}
 	if got, want := ask(t, s.dir, "SELECT open_amount FROM receivables_on(DATE '2026-11-25') WHERE number = 'CB-2026-000001'"), "1100.000"; got[0] != want {

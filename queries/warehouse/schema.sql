@@ -429,7 +429,7 @@ CREATE TABLE receivables_ageing (
   currency VARCHAR NOT NULL, -- of all amounts
   total DECIMAL(22,3) NOT NULL, -- of the invoice
   notes DECIMAL(22,3) NOT NULL, -- of its credit and debit notes
-  paid DECIMAL(22,3) NOT NULL, -- that arrived for it, prepayments that it drew included
+  paid DECIMAL(22,3) NOT NULL, -- that arrived for it, prepayments that it drew and its notes did not give back included
   voided BOOLEAN NOT NULL, -- the invoice counts for nothing
   open_amount DECIMAL(22,3) NOT NULL, -- total and notes less what was paid; negative: paid beyond what was due
   known_day DATE NOT NULL, -- UTC, of the last event that this file knows
