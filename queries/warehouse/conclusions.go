@@ -21,6 +21,7 @@ type concluder struct {
 
 	models  []string // of the site's miners
 	byModel map[string]*class
+	byKind  map[domain.DeviceKind][]domain.DeviceID
 }
 
 // terms returns the terms of the site that hold at an instant.
@@ -36,6 +37,11 @@ type share struct {
 	state   facts.State
 	reading domain.Position // of the latest reading in it
 	read    bool            // there is one
+
+	estimated domain.Energy // of the energy
+	computed  bool          // from other shares: nothing is known of what was estimated
+	hashes    any
+	gpu       any
 }
 
 // join adds the cell of a meter to what is known of a share.
@@ -60,7 +66,8 @@ func (c *concluder) balance(run domain.Interval) error {
 				cost = each.Mul(s.energy.MegawattHours()).Round(margin.Places)
 			}
 			err := c.tables.add("intervals", string(c.site.Site), row.Interval.Start, row.Interval.End, c.zone.of(row.Interval.Start), s.name,
-				known(int64(s.energy), s.state != facts.Unknown), s.state.String(), string(c.site.Currency), cost, known(s.reading, s.read))
+				known(int64(s.energy), s.state != facts.Unknown), s.state.String(),
+				known(int64(s.estimated), s.state != facts.Unknown && !s.computed), s.hashes, s.gpu, string(c.site.Currency), cost, known(s.reading, s.read))
 			if err != nil {
 				return err
 			}
@@ -76,6 +83,9 @@ func (c *concluder) shares(row balance.Row) []share {
 	cell := func(m domain.DeviceID) facts.Cell { return c.table.Cell(m, domain.ChannelEnergyImport, slot) }
 	revenue := share{name: "revenue-meter", energy: row.Revenue, state: row.State}
 	revenue.join(cell(c.site.RevenueMeter))
+	if revenue.state == facts.Estimated {
+		revenue.estimated = revenue.energy
+	}
 	all := []share{revenue}
 	metered := share{state: facts.Metered}
 	for _, use := range domain.Uses() {
@@ -85,17 +95,52 @@ func (c *concluder) shares(row balance.Row) []share {
 			if b.Use == use {
 				s.join(cell(b.Meter))
 				metered.join(cell(b.Meter))
+				if b.State == facts.Estimated {
+					s.estimated += b.Energy
+				}
 			}
 		}
 		metered.state = min(metered.state, s.state)
+		switch use {
+		case domain.UseMining:
+			s.hashes = c.reported(domain.KindMiner, domain.ChannelHashes, slot)
+		case domain.UseAI:
+			s.gpu = c.reported(domain.KindGPU, domain.ChannelGPUTime, slot)
+		}
 		all = append(all, s)
 	}
+	metered.computed = true
 	losses, residual := metered, metered
 	losses.name, losses.energy = "losses", row.Losses
 	residual.name, residual.energy = "residual", row.Residual
 	residual.join(cell(c.site.RevenueMeter))
 	residual.state = min(metered.state, row.State)
 	return append(all, losses, residual)
+}
+
+// reported returns the sum of a quantity of the site's devices of a kind over
+// those that reported it, or nil if none did.
+func (c *concluder) reported(kind domain.DeviceKind, channel domain.Channel, slot facts.Slot) any {
+	if c.byKind == nil {
+		c.byKind = map[domain.DeviceKind][]domain.DeviceID{}
+		for _, d := range c.facts.Devices(c.site.Site) {
+			c.byKind[d.Kind] = append(c.byKind[d.Kind], d.Device)
+		}
+	}
+	sum, one := domain.Int128{}, false
+	for _, d := range c.byKind[kind] {
+		if v := c.table.Cell(d, channel, slot); v.State != facts.Unknown {
+			sum, one = sum.Add(v.Value), true
+		}
+	}
+	if !one {
+		return nil
+	}
+	if channel == domain.ChannelHashes {
+		return sum
+	}
+	v, ok := sum.Int64()
+	return known(v, ok)
 }
 
 // margins adds the rows of the table margins.

@@ -18,6 +18,9 @@ CREATE TABLE intervals (
   part VARCHAR NOT NULL, -- revenue-meter, mining, ai, overhead, losses or residual
   energy_milliwatt_hours BIGINT, -- counted by the meters of this part, or computed from them
   state VARCHAR NOT NULL, -- metered, estimated or unknown: how well the worst of its meters is known
+  estimated_milliwatt_hours BIGINT, -- part of the energy that was estimated; the rest is metered. NULL of losses and residual, which are computed
+  hashes DECIMAL(38,0), -- work of the miners, as far as they reported; of the part mining
+  gpu_milliseconds BIGINT, -- of GPUs with a compute process, as far as they reported: two for an hour are 7,200,000; of the part ai
   currency VARCHAR NOT NULL, -- of cost
   cost DECIMAL(28,10), -- energy at the interval's price with the site's adder, in currency
   reading_position BIGINT -- of the latest reading in it: where to start to walk the figure back

@@ -135,3 +135,21 @@ func TestInvoicesAndNotesAreComputedAgainInSQL(t *testing.T) {
 	s.publish()
 	check(14, 2)
 }
+
+// The work of a use stands in its intervals, as far as its machines told it.
+func TestIntervalsHaveTheWorkOfTheirUse(t *testing.T) {
+	s := newSite(t, nil)
+	s.readDay("2026-10-14")
+	s.play("read m1 2026-10-14T10:00..2026-10-14T11:00 12Phashes every=5m\nread c1 2026-10-14T11:00..2026-10-14T12:00 2400kWh mark=estimated")
+	s.publish()
+	for _, c := range []struct{ ask, want string }{
+		{"SELECT string_agg(DISTINCT part, ','), count(*), sum(hashes) FROM intervals WHERE hashes IS NOT NULL", "mining|12|144000000000000000"},
+		{"SELECT part, energy_milliwatt_hours, estimated_milliwatt_hours FROM intervals WHERE start_utc = '2026-10-14 11:30:00' AND part IN ('mining', 'losses') ORDER BY part DESC", "mining|200000000|200000000"},
+		{"SELECT sum(estimated_milliwatt_hours) FROM intervals WHERE part <> 'mining'", "0"},
+		{"SELECT count(estimated_milliwatt_hours) FROM intervals WHERE part IN ('losses', 'residual')", "0"},
+	} {
+		if got := ask(t, s.dir, c.ask); len(got) == 0 || got[0] != c.want {
+			t.Errorf("%s\n got %q\nwant %q", c.ask, got, c.want)
+		}
+	}
+}
