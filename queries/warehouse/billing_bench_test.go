@@ -31,6 +31,9 @@ type tenants struct {
 	buyers    []domain.CustomerID
 }
 
+// madeTogether is how many events are handed over together, up to a poll.
+const madeTogether = 256
+
 const (
 	tenantHours  = 31 * 24
 	tenantSlots  = 4 * tenantHours
@@ -89,11 +92,15 @@ func (t *tenants) events() iter.Seq[domain.Recorded] {
 			say(domain.DeviceRegistered{Site: "s", Device: t.devices[c], Kind: domain.KindMeter, Use: domain.UseAI})
 			say(t.contract(c))
 		}
-		poll := domain.ReadingsRecorded{Site: "s", Readings: make([]domain.Reading, t.customers)}
+		var polls [8]domain.ReadingsRecorded // more than are handed over and not folded yet
+		for i := range polls {
+			polls[i] = domain.ReadingsRecorded{Site: "s", Readings: make([]domain.Reading, t.customers)}
+		}
 		name := func(c, h int) string { return strconv.Itoa(c) + "/" + strconv.Itoa(h) }
 		for i := range tenantSlots {
 			iv := domain.Interval{Start: t.start.Add(15 * domain.Minute * domain.Duration(i)), End: t.start.Add(15 * domain.Minute * domain.Duration(i+1))}
 			rec.RecordedAt = iv.End
+			poll := polls[i%len(polls)]
 			for c := range t.customers {
 				if h := i / 4; i%4 == 0 {
 					if h > 0 {
@@ -253,13 +260,33 @@ func BenchmarkInvoiceRun(b *testing.B) {
 	}
 }
 
-// draft folds the month and drafts its invoices, as a run does.
+// draft folds the month and drafts its invoices, as a run does: the events are
+// made beside the fold, as those of a log are decoded beside it.
 func (t *tenants) draft(area *scratch.Area, period domain.Period) ([]due, error) {
 	f := facts.In(area)
-	for rec := range t.events() {
-		if err := f.Apply(rec); err != nil {
-			return nil, err
+	made := make(chan []domain.Recorded, 1)
+	go func() {
+		defer close(made)
+		var batch []domain.Recorded
+		for rec := range t.events() {
+			_, poll := rec.Event.(domain.ReadingsRecorded)
+			if batch = append(batch, rec); poll || len(batch) == madeTogether {
+				made <- batch
+				batch = make([]domain.Recorded, 0, madeTogether)
+			}
 		}
+		made <- batch
+	}()
+	var failed error
+	for batch := range made {
+		for _, rec := range batch {
+			if failed == nil {
+				failed = f.Apply(rec)
+			}
+		}
+	}
+	if failed != nil {
+		return nil, failed
 	}
 	s := settlement.Settler{Facts: f}
 	contracts, drafts, err := s.Drafts("s", period)
