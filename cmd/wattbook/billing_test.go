@@ -166,6 +166,33 @@ func TestWhatACreditGivesBackIsDrawnAgain(t *testing.T) {
 	}
 }
 
+// TestAnInvoiceIsProvedWithTheNoteBeforeIt proves an invoice that drew what a
+// note to another one gave back: its proof holds that note, and is of the
+// invoice.
+func TestAnInvoiceIsProvedWithTheNoteBeforeIt(t *testing.T) {
+	data := scriptedBook(t, strings.NewReplacer("2026-10@UTC", "2026-09-01..2026-11-01", "now 2026-09-15", "now 2026-08-15", "aurora tax", "aurora from=2026-09-01 tax").Replace(octoberScript),
+		"prepay aurora 2000 2026-08-20")
+	run := func(want string, args ...string) {
+		t.Helper()
+		if got := wattbook(t, append(args, "--data", data)...); got.code != exitOK || !strings.Contains(got.out, want) {
+			t.Fatalf("%v: exit %d, want %q\n%s%s", args, got.code, want, got.out, got.errors)
+		}
+	}
+	run("1,265.00 USD  issued", "invoice", "run", "--period", "2026-09")
+	file := filepath.Join(t.TempDir(), "corrected.csv")
+	if err := os.WriteFile(file, []byte("device,channel,start,end,value,unit\nn4,energy.import,2026-09-14T00:00:00Z,2026-09-15T00:00:00Z,0,kWh\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run("", "import", "readings", file, "--corrects")
+	run("-5.50 USD  credit note for", "invoice", "run", "--period", "2026-09")
+	run("1,270.50 USD  issued", "invoice", "run", "--period", "2026-10")
+	last := strings.TrimSuffix(numberOf(t, data), "1") + "3"
+	run("prepaid  740.50 USD", "invoice", "show", last)
+	proof := filepath.Join(t.TempDir(), "invoice.proof")
+	run("", "prove", "--invoice", last, "-o", proof)
+	run("PROVED   invoice "+last, "prove", "--check", proof, "--key", folder(data).publicKey())
+}
+
 // numberOf returns the number of the first invoice of a book.
 func numberOf(t *testing.T, data string) string {
 	t.Helper()

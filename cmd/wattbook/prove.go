@@ -7,7 +7,6 @@ import (
 	"io"
 	"iter"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -241,10 +240,17 @@ func (p *program) checkProof(path, key string) error {
 	if err != nil {
 		return p.unproven(err)
 	}
-	if !slices.ContainsFunc(b.Records, func(r eventlog.Record) bool { return r.Type == wire.InvoiceIssued }) {
-		return p.checkClaim(b)
+	// What a proof is of is the last document in it: the others are of before.
+	subject := ""
+	for _, r := range b.Records {
+		if r.Type == wire.InvoiceIssued || r.Type == wire.NoteIssued {
+			subject = r.Type
+		}
 	}
-	if slices.ContainsFunc(b.Records, func(r eventlog.Record) bool { return r.Type == wire.NoteIssued }) {
+	switch subject {
+	case "":
+		return p.checkClaim(b)
+	case wire.NoteIssued:
 		return p.checkNote(b)
 	}
 	again, err := audit.Recompute(b.Records)
