@@ -167,21 +167,14 @@ func TestTheProofOfAnInvoiceHoldsItsEstimates(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var picked []eventlog.Record
+	picked := picks(t, p.Log, e)
 	said := map[domain.Digest]string{}
 	readings := 0
-	for r, err := range p.Log.ReadAll(t.Context(), 0) {
-		if err != nil {
-			t.Fatal(err)
-		}
+	for _, r := range picked {
 		rec, err := wire.Open(r)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !e.Picks(rec) {
-			continue
-		}
-		picked = append(picked, r)
 		switch e := rec.Event.(type) {
 		case domain.ReadingsEstimated:
 			said[e.Origin.Evidence] = e.Reason

@@ -27,21 +27,8 @@ func TestAnInvoiceFollowsFromItsEvidenceAlone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var picked []eventlog.Record
-	total := 0
-	for r, err := range p.Log.ReadAll(t.Context(), 0) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		rec, err := wire.Open(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if total++; e.Picks(rec) {
-			picked = append(picked, r)
-		}
-	}
-	if len(picked) >= total/2 {
+	picked := picks(t, p.Log, e)
+	if total := int(f.Next); len(picked) >= total/2 {
 		t.Errorf("%d of %d events are picked", len(picked), total)
 	}
 	got, err := audit.Recompute(picked)
@@ -102,19 +89,7 @@ func TestAnInvoiceThatDrawsOnAPrepaymentFollowsFromItAndEarlierInvoices(t *testi
 	if err != nil {
 		t.Fatal(err)
 	}
-	var picked []eventlog.Record
-	for r, err := range p.Log.ReadAll(t.Context(), 0) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		rec, err := wire.Open(r)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if e.Picks(rec) {
-			picked = append(picked, r)
-		}
-	}
+	picked := picks(t, p.Log, e)
 	got, err := audit.Recompute(picked)
 	if err != nil || got.Issued.Invoice.Number != last.Invoice.Number {
 		t.Fatalf("%+v, %v", got.Issued.Invoice.Number, err)
@@ -162,19 +137,7 @@ func TestANoteFollowsFromItsEvidenceAlone(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var picked []eventlog.Record
-		for r, err := range p.Log.ReadAll(t.Context(), 0) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			rec, err := wire.Open(r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if e.Picks(rec) {
-				picked = append(picked, r)
-			}
-		}
+		picked := picks(t, p.Log, e)
 		got, err := audit.RecomputeNote(picked)
 		if err != nil || got.Issued.Note.Number != n.Note.Number {
 			t.Fatalf("note %s: %+v, %v", n.Note.Number, got.Issued.Note.Number, err)
@@ -227,24 +190,12 @@ func TestWhatIsPrepaidFollowsFromItsEvidence(t *testing.T) {
 		}
 		return all[0].Invoice
 	}
-	picked := func(e *audit.Evidence, err error) (all []eventlog.Record) {
+	picked := func(e *audit.Evidence, err error) []eventlog.Record {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)
 		}
-		for r, err := range p.Log.ReadAll(t.Context(), 0) {
-			if err != nil {
-				t.Fatal(err)
-			}
-			rec, err := wire.Open(r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if e.Picks(rec) {
-				all = append(all, r)
-			}
-		}
-		return all
+		return picks(t, p.Log, e)
 	}
 	first := issue(october) // 31.00, of it 27.90 prepaid
 	if err := p.Play("pay aurora "+first.Number+" 2 2026-12-02", "read n4 2026-10-03..2026-10-15 0kWh mark=corrected every=24h"); err != nil {
@@ -264,4 +215,22 @@ func TestWhatIsPrepaidFollowsFromItsEvidence(t *testing.T) {
 	if got, err := audit.Recompute(picked(audit.EvidenceOf(s.Facts, second))); err != nil || got.Issued.Invoice.Prepaid.Minor != 1300 {
 		t.Errorf("%+v, %v", got.Issued.Invoice.Prepaid, err)
 	}
+}
+
+// picks returns the events of a log that evidence picks.
+func picks(t *testing.T, log eventlog.Log, e *audit.Evidence) (all []eventlog.Record) {
+	t.Helper()
+	for r, err := range log.ReadAll(t.Context(), 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec, err := wire.Open(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if e.Picks(rec) {
+			all = append(all, r)
+		}
+	}
+	return all
 }
