@@ -126,7 +126,7 @@ func (b *builder) accrue(f *facts.Facts, iv domain.Interval, d drawing) (accrued
 	}
 	var pieces []piece
 	for _, day := range days {
-		now, ok := b.kept.energy(day.Interval)
+		now, ok := b.kept.cost[day.Interval]
 		if !ok {
 			var err error
 			if now, err = spent(f, site, day.date, day.Interval); err != nil {

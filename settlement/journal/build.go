@@ -123,7 +123,8 @@ type builder struct {
 	claimsOf map[billed]int               // how many of them
 	invoices map[billed][]standingInvoice // of periods that are invoiced, or were
 
-	kept, fresh *memory // of days that were computed before, and now; nil: none are kept
+	kept  memory  // of days that were computed before
+	fresh *memory // of those that are computed now; nil: none are kept
 }
 
 // collect finds where periods were drawn.

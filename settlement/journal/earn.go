@@ -111,7 +111,7 @@ func (b *builder) standing(f *facts.Facts, c *accrual.Contract, of billed, at do
 // to in it, and learns when devices were silent.
 func (b *builder) advance(f *facts.Facts, s *standing, iv domain.Interval) error {
 	k := span{s.of.contract, iv}
-	now, ok := b.kept.piece(k)
+	now, ok := b.kept.pieces[k]
 	if !ok {
 		var err error
 		if now, err = s.Collect(iv); err != nil {
@@ -143,7 +143,7 @@ func (b *builder) advance(f *facts.Facts, s *standing, iv domain.Interval) error
 // listen learns when a device was silent in an interval.
 func (b *builder) listen(f *facts.Facts, s *standing, device domain.DeviceID, iv domain.Interval) {
 	k := still{device, iv}
-	silence, ok := b.kept.silent(k)
+	silence, ok := b.kept.silence[k]
 	if !ok {
 		silence = availability.Silence(f, b.site, device, iv)
 	}

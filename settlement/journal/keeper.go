@@ -45,7 +45,7 @@ func (k *Keeper) Tell(rec domain.Recorded) {
 // its interval.
 func (k *Keeper) Draw(closing domain.Position, c domain.PeriodClosed, f *facts.Facts) error {
 	kept := k.b.kept
-	k.b.kept = nil // it is of another time
+	k.b.kept = memory{} // it is of another time
 	defer func() { k.b.kept = kept }()
 	of, err := k.b.accrue(f, c.Interval, drawn(f, c.AsOf, false))
 	if err != nil {
@@ -87,9 +87,10 @@ func (k *Keeper) Entries(f *facts.Facts) (booked, pending []Entry, err error) {
 	}
 	k.told = nil
 	b.facts.Skip(k.next)
-	b.fresh = newMemory()
+	fresh := newMemory()
+	b.fresh = &fresh
 	pending, err = b.pending(f)
-	b.kept, b.fresh = b.fresh, nil
+	b.kept, b.fresh = fresh, nil
 	if err != nil {
 		return nil, nil, fmt.Errorf("journal: %w", err)
 	}

@@ -8,7 +8,7 @@ import (
 )
 
 // memory is what was computed of days, for as long as nothing of them changes.
-// A nil one remembers nothing.
+// The zero value remembers nothing, and cannot learn.
 type memory struct {
 	pieces  map[span]rating.Piece
 	stood   map[mark]reached
@@ -54,52 +54,18 @@ type work struct {
 	domain.Interval
 }
 
-func newMemory() *memory {
-	return &memory{map[span]rating.Piece{}, map[mark]reached{}, map[still][]domain.Interval{}, map[domain.Interval]piece{}, map[work]domain.Satoshi{}}
+func newMemory() memory {
+	return memory{map[span]rating.Piece{}, map[mark]reached{}, map[still][]domain.Interval{}, map[domain.Interval]piece{}, map[work]domain.Satoshi{}}
 }
 
-func (m *memory) piece(k span) (rating.Piece, bool) {
-	if m == nil {
-		return rating.Piece{}, false
-	}
-	p, ok := m.pieces[k]
-	return p, ok
-}
-
-func (m *memory) came(k mark, from basis) (came, bool) {
-	if m == nil {
-		return came{}, false
-	}
+// came returns what a period came to, if it rests on the same still.
+func (m memory) came(k mark, from basis) (came, bool) {
 	r, ok := m.stood[k]
 	return r.came, ok && r.basis == from
 }
 
-func (m *memory) silent(k still) ([]domain.Interval, bool) {
-	if m == nil {
-		return nil, false
-	}
-	s, ok := m.silence[k]
-	return s, ok
-}
-
-func (m *memory) energy(of domain.Interval) (piece, bool) {
-	if m == nil {
-		return piece{}, false
-	}
-	p, ok := m.cost[of]
-	return p, ok
-}
-
-func (m *memory) earned(k work) (domain.Satoshi, bool) {
-	if m == nil {
-		return 0, false
-	}
-	net, ok := m.work[k]
-	return net, ok
-}
-
 // forget lets go of what reaches beyond an instant.
-func (m *memory) forget(since domain.Instant) {
+func (m memory) forget(since domain.Instant) {
 	maps.DeleteFunc(m.pieces, func(k span, _ rating.Piece) bool { return k.End > since })
 	maps.DeleteFunc(m.stood, func(k mark, _ reached) bool { return k.until > since })
 	maps.DeleteFunc(m.silence, func(k still, _ []domain.Interval) bool { return k.End > since })

@@ -343,7 +343,7 @@ func (b *builder) expectedBy(f *facts.Facts, a pools.Account) (all []Entry) {
 // known. What is kept from before is not computed again.
 func (b *builder) expectedOf(f *facts.Facts, a pools.Account, iv domain.Interval) domain.Satoshi {
 	k := work{a.Terms.Pool, a.Terms.Account, iv}
-	net, ok := b.kept.earned(k)
+	net, ok := b.kept.work[k]
 	if !ok {
 		if e, err := pools.Expect(f, a, iv); err == nil {
 			net = e.Net()
