@@ -329,9 +329,9 @@ func prices(l domain.InvoiceLine) bool {
 }
 
 // Correct issues the notes that the invoices of a site lack: those of the
-// period and of the ones before it, of all contracts or of those that are named. An invoice
-// whose re-rating is not complete keeps what it has; the error says so after
-// the others are corrected.
+// period and of the ones before it, of all contracts or of those that are
+// named. An invoice whose re-rating is not complete keeps what it has; the error
+// says so after the others are corrected.
 func (s *Settler) Correct(ctx context.Context, site domain.SiteID, period domain.Period, only ...domain.ContractID) ([]IssuedNote, error) {
 	if err := s.Refresh(ctx); err != nil {
 		return nil, err
@@ -358,11 +358,7 @@ func (s *Settler) Reprint(n domain.NoteIssued) ([]Document, error) {
 	if err != nil {
 		return nil, err
 	}
-	documents = Named(documents, n.Documents)
-	if !slices.Equal(Digests(documents), n.Documents) {
-		return nil, fmt.Errorf("the documents of note %s do not come out as they were issued; print them with the version that issued them", n.Note.Number)
-	}
-	return documents, nil
+	return asIssued("note "+n.Note.Number, documents, n.Documents)
 }
 
 // lacking returns the invoices that lack a note, or of which it is not known.

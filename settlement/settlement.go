@@ -395,14 +395,20 @@ func (s *Settler) reprint(id domain.ContractID, period domain.Period) (Issued, e
 		return Issued{}, errors.New("its event id is on record for something else")
 	}
 	documents, err := s.Render(before.Invoice)
-	if err != nil {
-		return Issued{}, err
+	if err == nil {
+		documents, err = asIssued("invoice "+before.Invoice.Number, documents, before.Documents)
 	}
-	documents = Named(documents, before.Documents)
-	if !slices.Equal(Digests(documents), before.Documents) {
-		return Issued{}, fmt.Errorf("the documents of invoice %s do not come out as they were issued; print them with the version that issued them", before.Invoice.Number)
+	return Issued{before, true, documents}, err
+}
+
+// asIssued returns those of the documents that a record names. It is an error
+// if they are not those that were issued.
+func asIssued(what string, documents []Document, record []domain.DocumentDigest) ([]Document, error) {
+	documents = Named(documents, record)
+	if !slices.Equal(Digests(documents), record) {
+		return nil, fmt.Errorf("the documents of %s do not come out as they were issued; print them with the version that issued them", what)
 	}
-	return Issued{before, true, documents}, nil
+	return documents, nil
 }
 
 // version returns a version of a contract by its number.

@@ -254,10 +254,7 @@ func issuedReport(issued []settlement.Issued, notes []settlement.IssuedNote) any
 }
 
 func invoiceShow(p *program, b *book, number string) error {
-	for _, n := range b.facts.Notes("") {
-		if n.Note.Number != number {
-			continue
-		}
+	if n, ok := b.facts.NoteNumbered(number); ok {
 		if p.common.json {
 			return p.printJSON(n)
 		}

@@ -147,13 +147,11 @@ func becameOf(f *facts.Facts, number string) []string {
 	if f.Voided(number) {
 		since = append(since, fmt.Sprintf("invoice %s was voided", number))
 	}
-	for _, n := range f.Notes("") {
-		if n.Note.Corrects == number {
-			since = append(since, fmt.Sprintf("%s note %s corrects invoice %s", n.Note.Kind, n.Note.Number, number))
-		}
-		if n.Note.Number == number && f.Voided(n.Note.Corrects) {
-			since = append(since, fmt.Sprintf("invoice %s, which it corrects, was voided", n.Note.Corrects))
-		}
+	for _, n := range f.Notes(number) {
+		since = append(since, fmt.Sprintf("%s note %s corrects invoice %s", n.Note.Kind, n.Note.Number, number))
+	}
+	if n, ok := f.NoteNumbered(number); ok && f.Voided(n.Note.Corrects) {
+		since = append(since, fmt.Sprintf("invoice %s, which it corrects, was voided", n.Note.Corrects))
 	}
 	return since
 }
@@ -161,11 +159,9 @@ func becameOf(f *facts.Facts, number string) []string {
 // evidenceNumbered returns what picks the events of an invoice or a note, and
 // what it is.
 func evidenceNumbered(f *facts.Facts, number string) (*audit.Evidence, string, error) {
-	for _, n := range f.Notes("") {
-		if n.Note.Number == number {
-			e, err := audit.EvidenceOfNote(f, n.Note)
-			return e, aboutNote(n.Note), err
-		}
+	if n, ok := f.NoteNumbered(number); ok {
+		e, err := audit.EvidenceOfNote(f, n.Note)
+		return e, aboutNote(n.Note), err
 	}
 	inv, err := invoiceNumbered(f, number)
 	if err != nil {

@@ -44,11 +44,11 @@ type moneyRow struct {
 func (p *program) verifyMoney(ctx context.Context, b *book) error {
 	var rows []moneyRow
 	var findings []string
+	published, err := p.publishedTotals(ctx, b)
+	if err != nil {
+		return err
+	}
 	for _, site := range b.facts.Sites() {
-		published, err := p.publishedTotals(ctx, b)
-		if err != nil {
-			return err
-		}
 		owed := map[domain.Currency]domain.Money{}
 		for _, s := range receivables.All(b.facts, site.Site) {
 			c := s.Invoice.Total.Currency

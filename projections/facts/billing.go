@@ -229,6 +229,16 @@ func (f *Facts) Notes(number string) []domain.NoteIssued {
 	return picked(f.billing.notes, f.billing.notesOf[number])
 }
 
+// NoteNumbered returns the note of a number.
+func (f *Facts) NoteNumbered(number string) (domain.NoteIssued, bool) {
+	for _, n := range f.billing.notes {
+		if n.Note.Number == number {
+			return n, true
+		}
+	}
+	return domain.NoteIssued{}, false
+}
+
 // picked returns the elements of a list by their numbers.
 func picked[E any](list []E, numbers []int) []E {
 	var some []E

@@ -71,3 +71,6 @@ func (t *Table) Page(at domain.Instant) domain.Instant {
 	number, _ := place(t.SlotOf(at))
 	return t.Interval(number * pageSlots).Start
 }
+
+// PageLength returns how long a page is.
+func (t *Table) PageLength() domain.Duration { return pageSlots * t.Step }

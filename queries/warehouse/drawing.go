@@ -339,7 +339,7 @@ func (p *Publisher) recall(ctx context.Context, f *facts.Facts) error {
 		if len(p.layout.daysOf(s.Site, firstDay, lastDay)) == 0 {
 			continue
 		}
-		length := pageLength(f.Table(s.Site))
+		length := f.Table(s.Site).PageLength()
 		err := p.engine.query(ctx, fmt.Sprintf("SELECT DISTINCT epoch_us(start_utc) // %d FROM %s", int64(length), p.layout.marginFiles(s.Site)), func(row []driver.Value) error {
 			n, _ := row[0].(int64)
 			start := domain.Instant(n) * domain.Instant(length)

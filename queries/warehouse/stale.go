@@ -149,8 +149,8 @@ func (s *stale) read(e domain.ReadingsRecorded, f *facts.Facts) {
 		}
 		last = r.Interval
 		s.over(e.Site, last)
-		for t := table.Page(last.Start); t < last.End; t = t.Add(pageLength(table)) {
-			if page := (domain.Interval{Start: t, End: t.Add(pageLength(table))}); !s.wasKnown(e.Site, page) {
+		for t := table.Page(last.Start); t < last.End; t = t.Add(table.PageLength()) {
+			if page := (domain.Interval{Start: t, End: t.Add(table.PageLength())}); !s.wasKnown(e.Site, page) {
 				s.over(e.Site, page)
 			}
 		}
@@ -159,15 +159,6 @@ func (s *stale) read(e domain.ReadingsRecorded, f *facts.Facts) {
 
 func (s *stale) wasKnown(site domain.SiteID, page domain.Interval) bool {
 	return slices.ContainsFunc(s.known[site], func(run domain.Interval) bool { return run.Overlap(page).Valid() })
-}
-
-// pageLength returns how long a page of a table is ([facts.Table.Page]).
-func pageLength(t *facts.Table) domain.Duration {
-	n := domain.Duration(1)
-	for t.Page(domain.Instant(n*t.Step)) == 0 {
-		n++
-	}
-	return n * t.Step
 }
 
 // first returns the first instant from which on anything is stale.
